@@ -1,0 +1,36 @@
+//! `svscan`: a directory of services.
+
+use super::Call;
+use crate::report::Report;
+use eudaemon_engine::{Mode, Options};
+
+pub fn main(call: &Call) -> u8 {
+    let report = Report("svscan");
+    let dialect = match super::dialect(report) {
+        Ok(dialect) => dialect,
+        Err(code) => return code,
+    };
+    // 0.76 does not look at a second argument; to encore it is a log service, which we do not have.
+    if let Some(service) = call.words.get(1)
+        && call
+            .words
+            .first()
+            .is_some_and(|dir| std::path::Path::new(dir).is_dir())
+    {
+        report.warn(
+            &[
+                "log services are not supported, going on without ".as_ref(),
+                service,
+            ],
+            None,
+        );
+    }
+    let dir = call.words.first().map_or_else(|| ".".into(), Into::into);
+    eudaemon_engine::run(&Options {
+        program: "svscan",
+        dir,
+        mode: Mode::Scan,
+        dialect,
+        companion: None,
+    })
+}

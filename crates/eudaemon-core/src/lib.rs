@@ -1,0 +1,20 @@
+//! Room: laws. You may import alloc and yourself. You may not know the time: it is given to you. If you need the world
+//! changed, return an Effect.
+//!
+//! Modules in reading order: the vocabulary ([`time`], [`words`], [`exit`]), the formats ([`control`], [`status`]), what a
+//! service is ([`definition`]), what a supervisor does next ([`supervise`]), what a scanner does next ([`scan`]), and what
+//! happens to a log line ([`log`]).
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod control;
+pub mod definition;
+pub mod exit;
+pub mod log;
+pub mod scan;
+pub mod status;
+pub mod supervise;
+pub mod time;
+pub mod words;

@@ -1,0 +1,645 @@
+//! What a scanner does next: from directory listings to services to start, to leave alone, to stop.
+//!
+//! # The model
+//!
+//! A service is a directory, known by device and inode, not by name (daemontools 0.76). It has one part, **main**, or two,
+//! main and **log** when `NAME/log` was a directory when the service was first seen; then a pipe joins them and lasts as
+//! long as the service is known. Each part is **off**, or **on** while it has a supervisor. A log may also be **draining**:
+//! its service is gone, it was shown the end of its input, and it is given [`DRAIN`] to finish by itself.
+//!
+//! A service that is listed and off is switched on. One that is no longer listed keeps its supervisors, which restart it as
+//! ever; it is forgotten when both have left. One whose name now stands for another directory is **replaced**: it is told
+//! to go down and leave, and the new one is switched on when it has left, so that there are never two copies
+//! (`classic` does not replace: there, as in 0.76, both run).
+//!
+//! Once told to stop, the scanner takes nothing new on, sends every main down, then drains every log, and is finished when
+//! all parts are off.
+
+use crate::time::Mono;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Pause between two looks at a directory that cannot be watched, and before a service that left is switched on again.
+/// Source: daemontools 0.76 svscan(8), "every five seconds".
+pub const SCAN_PAUSE: Duration = Duration::from_secs(5);
+/// How long a logger may take to empty its pipe once its service is gone.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// A directory's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id {
+    /// `st_dev`.
+    pub dev: u64,
+    /// `st_ino`.
+    pub ino: u64,
+}
+
+/// A part of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// `NAME`.
+    Main,
+    /// `NAME/log`.
+    Log,
+}
+
+/// One directory of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its identity, symbolic links followed.
+    pub id: Id,
+    /// It has a `log` directory.
+    pub logged: bool,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Something in the directory changed.
+    Changed,
+    /// Answer to [`Effect::List`]; `watched` if further changes will be told.
+    Listed {
+        /// What is there.
+        seen: Vec<Seen>,
+        /// The directory is watched, so no look is needed until a change is told.
+        watched: bool,
+    },
+    /// Answer to [`Effect::List`]: the directory could not be read.
+    ListFailed,
+    /// A supervisor has left, or could not begin.
+    Left(Id, Part),
+    /// Take everything down and finish.
+    Stop,
+    /// The moment of [`Scanner::deadline`] may have come.
+    Deadline,
+    /// A part that was on before the shell was killed, and has been adopted.
+    Adopted {
+        /// The service.
+        seen: Seen,
+        /// The part.
+        part: Part,
+    },
+}
+
+/// What the shell must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Read the directory; answer [`Event::Listed`] or [`Event::ListFailed`].
+    List,
+    /// Begin to supervise a part; [`Event::Left`] when that ends.
+    Supervise(Id, Part),
+    /// Tell a part's supervisor to take it down and leave (`dx`).
+    Down(Id, Part),
+    /// Show the log the end of its input, and have its supervisor leave when it ends (`Ox`).
+    Drain(Id),
+    /// It has another name now.
+    Rename(Id, Vec<u8>),
+    /// Close what was kept for it.
+    Forget(Id),
+    /// Everything is down.
+    Finish,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LogState {
+    None,
+    Off,
+    On,
+    Draining { until: Option<Mono> },
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    name: Vec<u8>,
+    present: bool,
+    main: bool,
+    log: LogState,
+    /// It was told to leave because another took its name. It is not switched on before all of it has left.
+    replaced: bool,
+}
+
+impl Entry {
+    fn is_off(&self) -> bool {
+        !self.main && matches!(self.log, LogState::None | LogState::Off)
+    }
+}
+
+/// A scan directory's scanner. See the module's text.
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    services: BTreeMap<Id, Entry>,
+    stopping: bool,
+    finished: bool,
+    list_at: Option<Mono>,
+    replaces: bool,
+}
+
+impl Scanner {
+    /// A scanner that has seen nothing. `replaces`: a name that stands for another directory stops the old one first.
+    #[must_use]
+    pub fn new(now: Mono, replaces: bool) -> Scanner {
+        Scanner {
+            services: BTreeMap::new(),
+            stopping: false,
+            finished: false,
+            list_at: Some(now),
+            replaces,
+        }
+    }
+
+    /// When to call back with [`Event::Deadline`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        if self.finished {
+            return None;
+        }
+        let drains = self.services.values().filter_map(|entry| match entry.log {
+            LogState::Draining { until } => until,
+            LogState::None | LogState::Off | LogState::On => None,
+        });
+        drains.chain(self.list_at.filter(|_| !self.stopping)).min()
+    }
+
+    /// Whether it was told to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// The name a service was last seen under.
+    #[must_use]
+    pub fn name(&self, id: Id) -> Option<&[u8]> {
+        self.services.get(&id).map(|entry| entry.name.as_slice())
+    }
+
+    /// Whether a service was in the latest listing.
+    #[must_use]
+    pub fn is_present(&self, id: Id) -> bool {
+        self.services.get(&id).is_some_and(|entry| entry.present)
+    }
+
+    /// Decides. Effects are appended to `out`, to be performed in order.
+    pub fn step(&mut self, now: Mono, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Changed => {
+                if !self.stopping {
+                    self.list_at = None;
+                    out.push(Effect::List);
+                }
+            }
+            Event::Listed { seen, watched } => self.on_listed(now, seen, watched, out),
+            Event::ListFailed => self.list_at = Some(now + SCAN_PAUSE),
+            Event::Left(id, part) => self.on_left(now, id, part, out),
+            Event::Stop => self.on_stop(now, out),
+            Event::Deadline => self.on_deadline(now, out),
+            Event::Adopted { seen, part } => {
+                let entry = self.services.entry(seen.id).or_insert(Entry {
+                    name: seen.name,
+                    present: false,
+                    main: false,
+                    log: if seen.logged {
+                        LogState::Off
+                    } else {
+                        LogState::None
+                    },
+                    replaced: false,
+                });
+                match part {
+                    Part::Main => entry.main = true,
+                    Part::Log => entry.log = LogState::On,
+                }
+            }
+        }
+    }
+
+    fn on_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if !self.stopping && self.list_at.is_some_and(|at| at <= now) {
+            self.list_at = None;
+            out.push(Effect::List);
+        }
+        for (id, entry) in &mut self.services {
+            if let LogState::Draining { until: Some(at) } = entry.log
+                && at <= now
+            {
+                entry.log = LogState::Draining { until: None };
+                out.push(Effect::Down(*id, Part::Log));
+            }
+        }
+    }
+
+    fn on_listed(&mut self, now: Mono, mut seen: Vec<Seen>, watched: bool, out: &mut Vec<Effect>) {
+        if self.stopping {
+            return;
+        }
+        self.list_at = if watched {
+            None
+        } else {
+            Some(now + SCAN_PAUSE)
+        };
+        // The originals take the directory's own order; sorting satisfies every reader (specification §12.9).
+        seen.sort_by(|a, b| a.name.cmp(&b.name));
+        for entry in self.services.values_mut() {
+            entry.present = false;
+        }
+        for Seen { name, id, logged } in seen {
+            if let Some(entry) = self.services.get_mut(&id) {
+                // Two links to one directory: the first name counts, as in 0.76.
+                if !entry.present && entry.name != name {
+                    entry.name.clone_from(&name);
+                    out.push(Effect::Rename(id, name));
+                }
+                entry.present = true;
+                continue;
+            }
+            let log = if logged {
+                LogState::Off
+            } else {
+                LogState::None
+            };
+            let entry = Entry {
+                name,
+                present: true,
+                main: false,
+                log,
+                replaced: false,
+            };
+            self.services.insert(id, entry);
+        }
+        self.replace(out);
+        let mut listed: Vec<Id> = self
+            .services
+            .iter()
+            .filter(|(_, entry)| entry.present)
+            .map(|(id, _)| *id)
+            .collect();
+        listed.sort_by(|a, b| self.name(*a).cmp(&self.name(*b)));
+        for id in listed {
+            self.switch_on(id, out);
+        }
+        self.forget_the_absent(out);
+    }
+
+    /// A listed service has the name of an absent one that still runs: the absent one makes way.
+    fn replace(&mut self, out: &mut Vec<Effect>) {
+        if !self.replaces {
+            return;
+        }
+        let old: Vec<Id> = self
+            .services
+            .iter()
+            .filter(|(_, entry)| !entry.present && !entry.is_off() && !entry.replaced)
+            .filter(|(_, entry)| {
+                self.services
+                    .values()
+                    .any(|newer| newer.present && newer.name == entry.name)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in old {
+            let Some(entry) = self.services.get_mut(&id) else {
+                continue;
+            };
+            entry.replaced = true;
+            if entry.main {
+                out.push(Effect::Down(id, Part::Main));
+            } else {
+                self.drain(None, id, out);
+            }
+        }
+    }
+
+    /// Whether an absent service still runs under this one's name. Asked anew each time: names change while they leave, and
+    /// several may have to.
+    fn must_wait(&self, entry: &Entry) -> bool {
+        self.replaces
+            && self
+                .services
+                .values()
+                .any(|other| !other.present && !other.is_off() && other.name == entry.name)
+    }
+
+    fn switch_on(&mut self, id: Id, out: &mut Vec<Effect>) {
+        match self.services.get(&id) {
+            Some(entry) if !entry.replaced && (entry.main || !self.must_wait(entry)) => {}
+            Some(_) | None => return,
+        }
+        let Some(entry) = self.services.get_mut(&id) else {
+            return;
+        };
+        if entry.log == LogState::Off {
+            entry.log = LogState::On;
+            out.push(Effect::Supervise(id, Part::Log));
+        }
+        if !entry.main {
+            entry.main = true;
+            out.push(Effect::Supervise(id, Part::Main));
+        }
+    }
+
+    fn drain(&mut self, now: Option<Mono>, id: Id, out: &mut Vec<Effect>) {
+        if let Some(entry) = self.services.get_mut(&id)
+            && entry.log == LogState::On
+        {
+            entry.log = LogState::Draining {
+                until: now.map(|now| now + DRAIN),
+            };
+            out.push(Effect::Drain(id));
+            if now.is_none() {
+                out.push(Effect::Down(id, Part::Log));
+            }
+        }
+    }
+
+    fn on_left(&mut self, now: Mono, id: Id, part: Part, out: &mut Vec<Effect>) {
+        let Some(entry) = self.services.get_mut(&id) else {
+            return;
+        };
+        match part {
+            Part::Main => entry.main = false,
+            Part::Log => entry.log = LogState::Off,
+        }
+        if part == Part::Main && (self.stopping || entry.replaced) {
+            self.drain(Some(now), id, out);
+        }
+        if self.stopping {
+            return self.finish_if_off(out);
+        }
+        let Some(entry) = self.services.get_mut(&id) else {
+            return;
+        };
+        if !entry.present {
+            return self.forget_the_absent(out);
+        }
+        if entry.is_off() {
+            // It made way, and came back under another name.
+            entry.replaced = false;
+        }
+        if !entry.replaced {
+            let at = now + SCAN_PAUSE;
+            self.list_at = Some(self.list_at.map_or(at, |already| already.min(at)));
+        }
+    }
+
+    fn forget_the_absent(&mut self, out: &mut Vec<Effect>) {
+        let gone: Vec<(Vec<u8>, Id)> = self
+            .services
+            .iter()
+            .filter(|(_, entry)| !entry.present && entry.is_off())
+            .map(|(id, entry)| (entry.name.clone(), *id))
+            .collect();
+        for (name, id) in gone {
+            self.services.remove(&id);
+            out.push(Effect::Forget(id));
+            if self.stopping {
+                continue;
+            }
+            let newer: Vec<Id> = self
+                .services
+                .iter()
+                .filter(|(_, entry)| entry.present && entry.name == name)
+                .map(|(id, _)| *id)
+                .collect();
+            for id in newer {
+                self.switch_on(id, out);
+            }
+        }
+    }
+
+    fn on_stop(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        let ids: Vec<(Id, bool)> = self
+            .services
+            .iter()
+            .map(|(id, entry)| (*id, entry.main))
+            .collect();
+        for (id, main) in ids {
+            if main {
+                out.push(Effect::Down(id, Part::Main));
+            } else {
+                self.drain(Some(now), id, out);
+            }
+        }
+        self.finish_if_off(out);
+    }
+
+    fn finish_if_off(&mut self, out: &mut Vec<Effect>) {
+        if !self.finished && self.services.values().all(Entry::is_off) {
+            self.finished = true;
+            out.push(Effect::Finish);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec;
+
+    fn id(ino: u64) -> Id {
+        Id { dev: 1, ino }
+    }
+    fn seen(name: &str, ino: u64, logged: bool) -> Seen {
+        Seen {
+            name: name.as_bytes().to_vec(),
+            id: id(ino),
+            logged,
+        }
+    }
+    fn at(secs: u64) -> Mono {
+        Mono(secs * 1_000_000_000)
+    }
+    struct World(Scanner);
+    impl World {
+        fn new() -> World {
+            World(Scanner::new(at(0), true))
+        }
+        fn step(&mut self, secs: u64, event: Event) -> Vec<Effect> {
+            let mut out = Vec::new();
+            self.0.step(at(secs), event, &mut out);
+            out
+        }
+        fn list(&mut self, secs: u64, seen: Vec<Seen>) -> Vec<Effect> {
+            self.step(
+                secs,
+                Event::Listed {
+                    seen,
+                    watched: true,
+                },
+            )
+        }
+    }
+
+    #[test]
+    fn names_are_taken_bytewise_and_logs_first() {
+        let mut world = World::new();
+        assert_eq!(world.step(0, Event::Deadline), [Effect::List]);
+        assert_eq!(
+            world.list(0, vec![seen("b", 2, true), seen("B", 3, false)]),
+            [
+                Effect::Supervise(id(3), Part::Main),
+                Effect::Supervise(id(2), Part::Log),
+                Effect::Supervise(id(2), Part::Main)
+            ]
+        );
+        assert_eq!(
+            world.list(1, vec![seen("b", 2, true), seen("B", 3, false)]),
+            []
+        );
+        assert_eq!(
+            world.0.deadline(),
+            None,
+            "a watched directory is not polled"
+        );
+    }
+
+    #[test]
+    fn an_absent_service_lives_until_it_leaves() {
+        let mut world = World::new();
+        world.list(0, vec![seen("a", 1, false)]);
+        assert_eq!(world.list(1, vec![]), []);
+        assert_eq!(
+            world.step(2, Event::Left(id(1), Part::Main)),
+            [Effect::Forget(id(1))]
+        );
+    }
+
+    #[test]
+    fn a_present_service_that_left_is_switched_on_at_the_next_look() {
+        let mut world = World::new();
+        world.list(0, vec![seen("a", 1, false)]);
+        assert_eq!(world.step(2, Event::Left(id(1), Part::Main)), []);
+        assert_eq!(world.0.deadline(), Some(at(7)));
+        assert_eq!(world.step(7, Event::Deadline), [Effect::List]);
+        assert_eq!(
+            world.list(7, vec![seen("a", 1, false)]),
+            [Effect::Supervise(id(1), Part::Main)]
+        );
+    }
+
+    #[test]
+    fn a_renamed_service_is_the_same_service() {
+        let mut world = World::new();
+        world.list(0, vec![seen("a", 1, false)]);
+        assert_eq!(
+            world.list(1, vec![seen("b", 1, false)]),
+            [Effect::Rename(id(1), b"b".to_vec())]
+        );
+    }
+
+    #[test]
+    fn a_replaced_directory_never_runs_twice() {
+        let mut world = World::new();
+        world.list(0, vec![seen("a", 1, false)]);
+        assert_eq!(
+            world.list(1, vec![seen("a", 2, false)]),
+            [Effect::Down(id(1), Part::Main)]
+        );
+        assert_eq!(world.list(2, vec![seen("a", 2, false)]), [], "told once");
+        assert_eq!(
+            world.step(3, Event::Left(id(1), Part::Main)),
+            [Effect::Forget(id(1)), Effect::Supervise(id(2), Part::Main)]
+        );
+    }
+
+    #[test]
+    fn two_replaced_directories_both_leave_first() {
+        let mut world = World::new();
+        world.list(0, vec![seen("a", 1, false)]);
+        // 1 is gone; 3, known as b, takes its name, goes too, and 2 takes the name in its turn.
+        world.list(1, vec![seen("b", 3, false)]);
+        world.list(2, vec![seen("a", 3, false)]);
+        assert_eq!(
+            world.list(3, vec![seen("a", 2, false)]),
+            [Effect::Down(id(3), Part::Main)]
+        );
+        assert_eq!(
+            world.step(4, Event::Left(id(3), Part::Main)),
+            [Effect::Forget(id(3))],
+            "1 is still on"
+        );
+        assert_eq!(
+            world.step(5, Event::Left(id(1), Part::Main)),
+            [Effect::Forget(id(1)), Effect::Supervise(id(2), Part::Main)]
+        );
+    }
+
+    #[test]
+    fn a_replaced_directory_may_come_back_under_another_name() {
+        let mut world = World::new();
+        world.list(0, vec![seen("a", 1, false)]);
+        world.list(1, vec![seen("a", 2, false)]);
+        assert_eq!(
+            world.list(2, vec![seen("a", 2, false), seen("b", 1, false)]),
+            [
+                Effect::Rename(id(1), b"b".to_vec()),
+                Effect::Supervise(id(2), Part::Main)
+            ]
+        );
+        assert_eq!(world.step(3, Event::Left(id(1), Part::Main)), []);
+        assert_eq!(world.0.deadline(), Some(at(8)));
+        assert_eq!(
+            world.list(8, vec![seen("a", 2, false), seen("b", 1, false)]),
+            [Effect::Supervise(id(1), Part::Main)]
+        );
+    }
+
+    #[test]
+    fn classic_lets_both_run() {
+        let mut world = World(Scanner::new(at(0), false));
+        world.list(0, vec![seen("a", 1, false)]);
+        assert_eq!(
+            world.list(1, vec![seen("a", 2, false)]),
+            [Effect::Supervise(id(2), Part::Main)]
+        );
+    }
+
+    #[test]
+    fn stop_takes_mains_down_then_drains_logs() {
+        let mut world = World::new();
+        world.list(0, vec![seen("a", 1, true), seen("b", 2, false)]);
+        assert_eq!(
+            world.step(1, Event::Stop),
+            [
+                Effect::Down(id(1), Part::Main),
+                Effect::Down(id(2), Part::Main)
+            ]
+        );
+        assert_eq!(
+            world.step(2, Event::Left(id(1), Part::Main)),
+            [Effect::Drain(id(1))]
+        );
+        assert_eq!(world.step(2, Event::Left(id(2), Part::Main)), []);
+        assert_eq!(world.0.deadline(), Some(at(7)));
+        assert_eq!(
+            world.step(7, Event::Deadline),
+            [Effect::Down(id(1), Part::Log)]
+        );
+        assert_eq!(
+            world.step(8, Event::Left(id(1), Part::Log)),
+            [Effect::Finish]
+        );
+        assert_eq!(World::new().step(0, Event::Stop), [Effect::Finish]);
+    }
+
+    #[test]
+    fn what_cannot_be_watched_is_looked_at_every_five_seconds() {
+        let mut world = World::new();
+        world.step(
+            0,
+            Event::Listed {
+                seen: vec![],
+                watched: false,
+            },
+        );
+        assert_eq!(world.0.deadline(), Some(at(5)));
+        world.step(5, Event::ListFailed);
+        assert_eq!(world.0.deadline(), Some(at(10)));
+    }
+}

@@ -1,0 +1,116 @@
+//! How a supervisor goes on after its shell was killed.
+
+use super::*;
+
+impl Supervisor {
+    /// Continues after the shell was killed. `facts` say what became of the latest launch of each role. Effects that may
+    /// not have been performed are asked for again; each of them may be performed twice without harm.
+    pub fn adopt(&mut self, now: Now, facts: [Fact; 3], out: &mut Vec<Effect>) {
+        let [main, log, check] = facts;
+        match (self.state, main) {
+            (State::Launching { .. }, Fact::Child(pid)) => {
+                self.on_spawned(now, Role::Main, pid, out)
+            }
+            // The kernel never made it.
+            (State::Launching { script }, Fact::Nothing) => {
+                self.state = State::Retrying {
+                    script,
+                    at: now.mono,
+                };
+                if self.leaving || self.want == Wanted::Down {
+                    self.give_up_starting(now, out);
+                }
+            }
+            // It ended, and nobody is left who saw how.
+            (State::Alive { .. } | State::Doomed { .. }, Fact::Nothing) => {
+                self.on_main_exited(now, Ended::Unknown, out);
+            }
+            (State::Looking, _) => out.push(Effect::Inspect),
+            (State::Gone, _) => out.push(Effect::Leave),
+            // The signal of `d` may never have been sent.
+            (
+                State::Alive {
+                    script: Script::Run | Script::Start,
+                    pid,
+                    ..
+                },
+                Fact::Child(_),
+            ) if self.want == Wanted::Down => {
+                self.remind(
+                    Role::Main,
+                    pid,
+                    self.definition.down_signal,
+                    self.paused,
+                    out,
+                );
+            }
+            (State::Alive { .. } | State::Doomed { .. }, Fact::Child(_))
+            | (
+                State::Down
+                | State::Waiting { .. }
+                | State::Held { .. }
+                | State::Retrying { .. }
+                | State::Started,
+                Fact::Nothing | Fact::Child(_),
+            ) => {}
+        }
+        match (self.log, log) {
+            (Side::Launching, Fact::Child(pid)) => self.on_spawned(now, Role::Log, pid, out),
+            (Side::Launching, Fact::Nothing) => self.log = Side::Waiting { at: now.mono },
+            (Side::Alive { .. } | Side::Doomed { .. }, Fact::Nothing) => {
+                self.on_log_exited(now, Ended::Unknown, out)
+            }
+            // It is at its last lines.
+            (
+                Side::Alive {
+                    kill_at: Some(_), ..
+                },
+                Fact::Child(_),
+            ) => out.push(Effect::CloseLog),
+            (Side::Alive { pid, .. }, Fact::Child(_)) if self.log_want == Wanted::Down => {
+                self.remind(Role::Log, pid, Signal::Term, self.log_paused, out);
+            }
+            (Side::Off | Side::Waiting { .. } | Side::Alive { .. } | Side::Doomed { .. }, _) => {}
+        }
+        match (self.check, check) {
+            (Side::Launching, Fact::Child(pid)) => self.on_spawned(now, Role::Check, pid, out),
+            (Side::Launching, Fact::Nothing) => {
+                self.check = if self.run_pid().is_some() {
+                    Side::Waiting { at: now.mono }
+                } else {
+                    Side::Off
+                };
+            }
+            (Side::Alive { .. } | Side::Doomed { .. }, Fact::Nothing) => {
+                self.on_check_exited(now, Ended::Unknown, out);
+            }
+            (Side::Off | Side::Waiting { .. } | Side::Alive { .. } | Side::Doomed { .. }, _) => {}
+        }
+        if !self.is_gone() {
+            out.push(Effect::Publish);
+            self.leave_if_asked(now, out);
+        }
+    }
+
+    /// Sends a down signal again. The kill's moment stays; what the operator paused since stays paused.
+    pub(super) fn remind(
+        &self,
+        role: Role,
+        pid: Pid,
+        signal: Signal,
+        paused: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        for signal in [Some(signal), (!paused).then_some(Signal::Cont)]
+            .into_iter()
+            .flatten()
+        {
+            out.push(Effect::Signal {
+                role,
+                pid,
+                signal,
+                group: false,
+            });
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What others may ask of a supervisor. Nothing here changes it.
+
+use super::*;
+
+impl Supervisor {
+    /// When to call back with [`Event::Deadline`]. A value, not a timer: nothing to cancel.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        let main = match self.state {
+            State::Waiting { at } | State::Held { at, .. } | State::Retrying { at, .. } => Some(at),
+            State::Alive { kill_at, .. } => kill_at,
+            State::Down
+            | State::Looking
+            | State::Launching { .. }
+            | State::Doomed { .. }
+            | State::Started
+            | State::Gone => None,
+        };
+        [main, self.log.deadline(), self.check.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What is wanted.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        self.want
+    }
+
+    /// The child in a place.
+    #[must_use]
+    pub fn child(&self, role: Role) -> Option<Pid> {
+        match role {
+            Role::Main => match self.state {
+                State::Alive { pid, .. } | State::Doomed { pid, .. } => Some(pid),
+                State::Down
+                | State::Waiting { .. }
+                | State::Looking
+                | State::Held { .. }
+                | State::Launching { .. }
+                | State::Retrying { .. }
+                | State::Started
+                | State::Gone => None,
+            },
+            Role::Log => self.log.child(),
+            Role::Check => self.check.child(),
+        }
+    }
+
+    /// The pid of `run`, while it runs.
+    #[must_use]
+    pub fn run_pid(&self) -> Option<Pid> {
+        match self.state {
+            State::Alive {
+                script: Script::Run,
+                pid,
+                ..
+            } => Some(pid),
+            State::Alive { .. }
+            | State::Doomed { .. }
+            | State::Down
+            | State::Waiting { .. }
+            | State::Looking
+            | State::Held { .. }
+            | State::Launching { .. }
+            | State::Retrying { .. }
+            | State::Started
+            | State::Gone => None,
+        }
+    }
+
+    /// Whether it is up *and*, where it can say so, has said that it is ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        match self.state {
+            State::Alive {
+                script: Script::Run,
+                ..
+            } => !self.definition.says_ready() || self.ready,
+            State::Started => true,
+            State::Alive { .. }
+            | State::Doomed { .. }
+            | State::Down
+            | State::Waiting { .. }
+            | State::Looking
+            | State::Held { .. }
+            | State::Launching { .. }
+            | State::Retrying { .. }
+            | State::Gone => false,
+        }
+    }
+
+    /// Whether nothing runs in the main place, nor will until told.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        matches!(self.state, State::Down | State::Gone)
+    }
+
+    /// Whether it has left.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.state, State::Gone)
+    }
+
+    /// Whether it is down because it must not be restarted.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Why it is held, if it is.
+    #[must_use]
+    pub fn held(&self) -> Option<Hold> {
+        match self.state {
+            State::Held { why, .. } => Some(why),
+            State::Down
+            | State::Waiting { .. }
+            | State::Looking
+            | State::Launching { .. }
+            | State::Retrying { .. }
+            | State::Alive { .. }
+            | State::Doomed { .. }
+            | State::Started
+            | State::Gone => None,
+        }
+    }
+
+    /// When it will be started next, if it waits for a moment.
+    #[must_use]
+    pub fn next_start(&self) -> Option<Mono> {
+        match self.state {
+            State::Waiting { at } | State::Held { at, .. } | State::Retrying { at, .. } => Some(at),
+            State::Down
+            | State::Looking
+            | State::Launching { .. }
+            | State::Alive { .. }
+            | State::Doomed { .. }
+            | State::Started
+            | State::Gone => None,
+        }
+    }
+
+    /// How often `run` was started.
+    #[must_use]
+    pub fn starts(&self) -> u32 {
+        self.starts
+    }
+
+    /// Pid and end of the latest `run` that ended.
+    #[must_use]
+    pub fn last(&self) -> Option<(Pid, Ended)> {
+        self.last
+    }
+
+    /// When the visible pid last changed, on the wall clock.
+    #[must_use]
+    pub fn since(&self) -> Wall {
+        self.since
+    }
+
+    /// When the running `run` was started, on the monotonic clock.
+    #[must_use]
+    pub fn up_since(&self) -> Mono {
+        self.up_since
+    }
+
+    /// What the directory said at the latest bring-up.
+    #[must_use]
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// Number of the latest launch in a place.
+    #[must_use]
+    pub fn generation(&self, role: Role) -> u32 {
+        self.generations[role as usize]
+    }
+
+    /// Encore's word for the state.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Alive { script, .. } | State::Launching { script } => match script {
+                Script::Start => Phase::Starting,
+                Script::Run if self.want == Wanted::Down => Phase::Stopping,
+                Script::Run => Phase::Running,
+                Script::Stop | Script::Finish => Phase::Stopping,
+                Script::Log | Script::Check => Phase::Running,
+            },
+            State::Started => Phase::Started,
+            State::Down | State::Gone if self.failed => Phase::Failed,
+            State::Down
+            | State::Gone
+            | State::Waiting { .. }
+            | State::Looking
+            | State::Held { .. }
+            | State::Retrying { .. }
+            | State::Doomed { .. } => Phase::Stopped,
+        }
+    }
+
+    /// What the status file should hold.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let main = Record {
+            since: Tai64n::from_wall(self.since),
+            pid: self.visible_pid(),
+            paused: self.paused,
+            wanted: Some(self.want),
+            state: Some(self.phase() as u8),
+            encore: self.definition.encore,
+        };
+        let log = (self.definition.log || self.log != Side::Off).then(|| Record {
+            since: Tai64n::from_wall(self.log_since),
+            pid: match self.log {
+                Side::Alive { pid, .. } => Some(pid),
+                Side::Off | Side::Waiting { .. } | Side::Launching | Side::Doomed { .. } => None,
+            },
+            paused: self.log_paused,
+            wanted: Some(self.log_want),
+            state: Some(match self.log {
+                Side::Alive { .. } if self.log_want == Wanted::Down => Phase::Stopping as u8,
+                Side::Alive { .. } => Phase::Running as u8,
+                Side::Off if self.log_failed => Phase::Failed as u8,
+                Side::Off | Side::Waiting { .. } | Side::Launching | Side::Doomed { .. } => {
+                    Phase::Stopped as u8
+                }
+            }),
+            encore: true,
+        });
+        Status { main, log }
+    }
+
+    /// The pid a status shows: `finish` is not the service, so while it runs the service is down.
+    pub(super) fn visible_pid(&self) -> Option<Pid> {
+        match self.state {
+            State::Alive {
+                script: Script::Run | Script::Start | Script::Stop,
+                pid,
+                ..
+            } => Some(pid),
+            State::Alive { .. }
+            | State::Doomed { .. }
+            | State::Down
+            | State::Waiting { .. }
+            | State::Looking
+            | State::Held { .. }
+            | State::Launching { .. }
+            | State::Retrying { .. }
+            | State::Started
+            | State::Gone => None,
+        }
+    }
+}

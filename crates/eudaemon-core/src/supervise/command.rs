@@ -1,0 +1,254 @@
+//! What an operator says to a supervisor.
+
+use super::*;
+
+impl Supervisor {
+    pub(super) fn on_command(&mut self, now: Now, command: Command, out: &mut Vec<Effect>) {
+        if self.state == State::Gone {
+            return;
+        }
+        match command.control {
+            Control::Up => self.want_up(now, Wanted::Up, out),
+            Control::UpPersist => {
+                out.push(Effect::DownFile(false));
+                self.want_up(now, Wanted::Up, out);
+            }
+            Control::Once => self.want_up(now, Wanted::Once, out),
+            Control::Down => self.want_down(now, out),
+            Control::DownPersist => {
+                out.push(Effect::DownFile(true));
+                self.want_down(now, out);
+            }
+            Control::NoRestart => self.no_restart(now, out),
+            Control::NoRestartPersist => {
+                out.push(Effect::DownFile(true));
+                self.no_restart(now, out);
+            }
+            Control::Exit => {
+                self.leaving = true;
+                match self.state {
+                    State::Waiting { .. } | State::Held { .. } | State::Retrying { .. } => {
+                        self.give_up_starting(now, out)
+                    }
+                    State::Started => self.rest(now, out),
+                    State::Down => self.leave_if_asked(now, out),
+                    State::Looking
+                    | State::Launching { .. }
+                    | State::Alive { .. }
+                    | State::Doomed { .. }
+                    | State::Gone => {}
+                }
+            }
+            Control::Restart => {
+                if let State::Alive {
+                    script: Script::Run,
+                    ..
+                } = self.state
+                {
+                    self.send_down_signal(now, out);
+                }
+            }
+            Control::Pause => {
+                if let Some(pid) = self.child_to_signal() {
+                    self.paused = true;
+                    out.push(Effect::Signal {
+                        role: Role::Main,
+                        pid,
+                        signal: Signal::Stop,
+                        group: command.group,
+                    });
+                    out.push(Effect::Publish);
+                }
+            }
+            Control::Continue => {
+                if let Some(pid) = self.child_to_signal() {
+                    self.paused = false;
+                    out.push(Effect::Signal {
+                        role: Role::Main,
+                        pid,
+                        signal: Signal::Cont,
+                        group: command.group,
+                    });
+                    out.push(Effect::Publish);
+                }
+            }
+            Control::Send(signal) => {
+                if let Some(pid) = self.child_to_signal() {
+                    out.push(Effect::Signal {
+                        role: Role::Main,
+                        pid,
+                        signal,
+                        group: command.group,
+                    });
+                }
+            }
+            Control::SendGroup(signal) => {
+                if let Some(pid) = self.child_to_signal() {
+                    out.push(Effect::Signal {
+                        role: Role::Main,
+                        pid,
+                        signal,
+                        group: true,
+                    });
+                    if signal == Signal::Cont {
+                        self.continued(Role::Main, out);
+                    }
+                }
+            }
+            // Batch has already turned these into target and group.
+            Control::SelectMain | Control::SelectLog | Control::ToGroup | Control::ToProcess => {}
+        }
+    }
+
+    /// Signals go to whatever script runs; a doomed child is no script.
+    pub(super) fn child_to_signal(&self) -> Option<Pid> {
+        match self.state {
+            State::Alive { pid, .. } => Some(pid),
+            State::Down
+            | State::Waiting { .. }
+            | State::Looking
+            | State::Held { .. }
+            | State::Launching { .. }
+            | State::Retrying { .. }
+            | State::Doomed { .. }
+            | State::Started
+            | State::Gone => None,
+        }
+    }
+
+    pub(super) fn want_up(&mut self, now: Now, want: Wanted, out: &mut Vec<Effect>) {
+        self.want = want;
+        self.failed = false;
+        match self.state {
+            State::Down => self.bring_up(now, out),
+            State::Held { .. } => self.look(out),
+            State::Alive {
+                script,
+                pid,
+                kill_at,
+            } => {
+                // Told to die and now wanted again: if it survives its signal, it may live.
+                let kill_at = if script == Script::Finish {
+                    kill_at
+                } else {
+                    None
+                };
+                self.state = State::Alive {
+                    script,
+                    pid,
+                    kill_at,
+                };
+            }
+            // A service without `run` stays what it is, but is not restarted either.
+            State::Started => self.want = Wanted::Once,
+            State::Waiting { .. }
+            | State::Looking
+            | State::Launching { .. }
+            | State::Retrying { .. }
+            | State::Doomed { .. }
+            | State::Gone => {}
+        }
+        out.push(Effect::Publish);
+    }
+
+    pub(super) fn want_down(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.want = Wanted::Down;
+        self.failed = false;
+        match self.state {
+            State::Waiting { .. } | State::Held { .. } => self.wind_up(now, out),
+            State::Retrying {
+                script: Script::Run | Script::Start,
+                ..
+            } => self.wind_up(now, out),
+            State::Started => self.wind_up(now, out),
+            State::Down => {
+                if self.owes_stop && self.definition.stop {
+                    self.launch(Script::Stop, out);
+                }
+            }
+            State::Alive {
+                script: Script::Run | Script::Start,
+                ..
+            } => self.take_down(now, out),
+            State::Alive { .. }
+            | State::Retrying { .. }
+            | State::Looking
+            | State::Launching { .. }
+            | State::Doomed { .. }
+            | State::Gone => {}
+        }
+        out.push(Effect::Publish);
+    }
+
+    pub(super) fn no_restart(&mut self, now: Now, out: &mut Vec<Effect>) {
+        match self.state {
+            State::Waiting { .. } | State::Held { .. } => {
+                self.want = Wanted::Down;
+                self.wind_up(now, out);
+            }
+            State::Retrying {
+                script: Script::Run | Script::Start,
+                ..
+            } => {
+                self.want = Wanted::Down;
+                self.wind_up(now, out);
+            }
+            // `finish` or `stop` is being tried again: what comes after it is decided by what is wanted then.
+            State::Retrying { .. }
+            | State::Alive { .. }
+            | State::Launching { .. }
+            | State::Looking
+            | State::Doomed { .. } => {
+                if self.want == Wanted::Up {
+                    self.want = Wanted::Once;
+                }
+            }
+            State::Down | State::Started | State::Gone => {}
+        }
+        out.push(Effect::Publish);
+    }
+
+    pub(super) fn take_down(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.fresh = true;
+        self.paused = false;
+        self.send_down_signal(now, out);
+    }
+
+    pub(super) fn send_down_signal(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let State::Alive { script, pid, .. } = self.state else {
+            return;
+        };
+        let kill_at = self.definition.timeout_kill.map(|after| now.mono + after);
+        self.state = State::Alive {
+            script,
+            pid,
+            kill_at,
+        };
+        out.push(Effect::Signal {
+            role: Role::Main,
+            pid,
+            signal: self.definition.down_signal,
+            group: false,
+        });
+        // A stopped process sees TERM only when it continues.
+        out.push(Effect::Signal {
+            role: Role::Main,
+            pid,
+            signal: Signal::Cont,
+            group: false,
+        });
+        self.continued(Role::Main, out);
+    }
+
+    /// CONT was sent, whatever for: what is shown as paused no longer is.
+    pub(super) fn continued(&mut self, role: Role, out: &mut Vec<Effect>) {
+        let paused = match role {
+            Role::Main => &mut self.paused,
+            Role::Log => &mut self.log_paused,
+            Role::Check => return,
+        };
+        if core::mem::take(paused) {
+            out.push(Effect::Publish);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Room: the bench of judges.
+//!
+//! Starts finished programs (the originals and ours) and looks at them from outside: their words, their exit codes,
+//! their processes, the files they leave. Imports none of our crates, so that it cannot believe what they believe.
+//!
+//! A judge waits only through [`until`]; every process it starts lives in a [`World`] and dies with it.
+//
+// The judges are allowed to start programs the ordinary way: being outside is their whole point.
+#![allow(clippy::disallowed_methods)]
+
+mod bins;
+pub mod chaos;
+pub mod mayfly;
+mod stage;
+mod wait;
+mod world;
+
+pub use bins::{Bins, Subject, bins, need, skipped};
+pub use stage::{Stage, both, every_pair, masked};
+pub use wait::{Exit, until};
+pub use world::{Outcome, Running, World};
+
+/// Signals, by the names the judges use.
+pub use rustix::process::Signal;

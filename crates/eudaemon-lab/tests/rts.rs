@@ -1,0 +1,245 @@
+//! The black-box suite that ships in the source package of daemontools 0.76 (`src/rts.tests`), played by the originals
+//! and by ours, compared section by section.
+//!
+//! Nothing of the suite is kept here: the source package is fetched by apt at run time into `target/lab/rts`.
+//!
+//! **Not tested:** the sections of programs we do not have yet ([`NOT_YET`]) may differ, and are named when they do.
+
+use eudaemon_lab::{Bins, Subject, World, bins, need, skipped, until};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Programs of the suite that another issue brings: a section that starts with one of these may differ.
+const NOT_YET: [&str; 9] = [
+    "tai64n",
+    "tai64nlocal",
+    "softlimit",
+    "fghack",
+    "pgrphack",
+    "envuidgid",
+    "setuidgid",
+    "envdir",
+    "setlock",
+];
+
+/// All programs the suite calls.
+const CALLED: [&str; 16] = [
+    "supervise",
+    "svc",
+    "svok",
+    "svstat",
+    "readproctitle",
+    "multilog",
+    "svscan",
+    "tai64n",
+    "tai64nlocal",
+    "softlimit",
+    "fghack",
+    "pgrphack",
+    "envuidgid",
+    "setuidgid",
+    "envdir",
+    "setlock",
+];
+
+/// The suite asks a helper of the original's build which pattern matches what. Multilog itself can say: does it
+/// select this line?
+const MATCHTEST: &str = r#"if test "$(printf '%s\n' "$2" | multilog '-*' "+$1" e 2>&1 | wc -c)" -gt 0
+then echo "+$1 ($2)"; else echo "-$1 ($2)"; fi"#;
+
+#[test]
+fn every_section_is_as_the_originals() {
+    if !need(&["/usr/bin/apt-get", "/usr/bin/tar", "/usr/bin/env"]) {
+        return;
+    }
+    let (Some(djb), Some(suite)) = (bins(Subject::Djb), suite()) else {
+        return;
+    };
+    let ours = bins(Subject::Ours);
+    let (expected, seen) = std::thread::scope(|scope| {
+        let original = scope.spawn(|| play(djb, &suite));
+        let played = ours.map(|ours| scope.spawn(|| play(ours, &suite)));
+        let joined = |thread: std::thread::ScopedJoinHandle<'_, String>| {
+            thread.join().expect("the suite is played")
+        };
+        (joined(original), played.map(joined))
+    });
+    let expected = sections(&expected);
+    assert!(
+        expected.len() > 50,
+        "the original played only {} sections",
+        expected.len()
+    );
+    let Some(seen) = seen else { return };
+    let seen = sections(&seen);
+    let (mut wrong, mut later) = (String::new(), Vec::new());
+    for (title, body) in &expected {
+        let theirs = seen
+            .iter()
+            .find(|(other, _)| other == title)
+            .map(|(_, body)| body.as_str());
+        if theirs == Some(body) {
+            continue;
+        }
+        // Only as long as the program is not there: once it is, its sections are judged like all others.
+        let awaits = |name: &&str| {
+            title.starts_with(&format!("{name} "))
+                && ours.is_some_and(|ours| !ours.dir().join(name).exists())
+        };
+        if NOT_YET.iter().any(awaits) {
+            later.push(title.as_str());
+            continue;
+        }
+        wrong += &format!(
+            "--- {title}\noriginal:\n{body}ours:\n{}",
+            theirs.unwrap_or("(no such section)\n")
+        );
+    }
+    let equal = expected.len() - later.len();
+    tell(&format!(
+        "rts: {equal} of {} sections equal, {} wait for their programs: {later:?}",
+        expected.len(),
+        later.len()
+    ));
+    assert!(wrong.is_empty(), "{wrong}");
+    let extra: Vec<_> = seen
+        .iter()
+        .filter(|(title, _)| !expected.iter().any(|(other, _)| other == title))
+        .collect();
+    assert!(
+        extra.is_empty(),
+        "sections the original does not have: {extra:?}"
+    );
+}
+
+/// Says it past the harness, which keeps `println` of a passing test to itself.
+fn tell(line: &str) {
+    use std::io::Write as _;
+    let _told = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Splits at the titles (`--- title`).
+fn sections(text: &str) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        match (line.strip_prefix("--- "), all.last_mut()) {
+            (Some(title), _) => all.push((title.to_owned(), String::new())),
+            (None, Some((_, body))) => {
+                body.push_str(line);
+                body.push('\n');
+            }
+            (None, None) => all.push((
+                String::from("before the first section"),
+                format!("{line}\n"),
+            )),
+        }
+    }
+    all
+}
+
+fn play(bins: &Bins, suite: &Path) -> String {
+    let world = World::new("rts");
+    world.write("here/x", "");
+    for name in CALLED {
+        let program = bins.dir().join(name);
+        if program.exists() {
+            symlink(program, world.path("here").join(name)).expect("a link");
+        } else {
+            // So that the host's own program can never stand in for a missing one.
+            world.script(
+                format!("here/{name}"),
+                &format!("echo no {name} yet >&2; exit 127"),
+            );
+        }
+    }
+    world.script("here/matchtest", MATCHTEST);
+    // One stream, in its order, as the suite's author read it on his terminal.
+    let script = format!("exec /bin/sh {} 2>&1", suite.display());
+    let running = world.start_with(bins, &["/bin/sh", "-c", &script], "here", &[], b"");
+    let ended = until(Duration::from_secs(180), || {
+        running.exit(Duration::ZERO).is_some()
+    });
+    let said = running.out();
+    assert!(
+        ended,
+        "{:?}: the suite did not end in three minutes:\n{said}",
+        bins.subject()
+    );
+    said
+}
+
+/// Fetches the suite, once.
+fn suite() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
+        PathBuf::from,
+    );
+    let cache = target.join("lab/rts");
+    fs::create_dir_all(&cache).expect("a directory below target");
+    let cache = cache.canonicalize().expect("the directory just made");
+    let suite = cache.join("rts.tests");
+    if suite.exists() {
+        return Some(suite);
+    }
+    let host = bins(Subject::Djb)?;
+    let world = World::new("rts-fetch");
+    world.write("lists/partial/x", "");
+    world.write("source/x", "");
+    // The host's own mirror, release and keys, turned to sources; its lists stay as they are.
+    let script = format!(
+        r#"set -eu
+. /etc/os-release
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+  grep -v '^ *#' | grep -o 'https\?://[^ ]*/debian/\?\( \|$\)' | head -n 1)
+echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${{mirror:?no mirror of Debian in the lists of apt}} $VERSION_CODENAME main" > sources.list
+opt="-qq -o Dir::Etc::SourceList=$PWD/sources.list -o Dir::Etc::SourceParts=- -o Dir::State::lists=$PWD/lists -o APT::Sandbox::User=root"
+apt-get $opt update
+cd source
+apt-get $opt source --download-only daemontools
+tar -xzf daemontools_*.orig.tar.gz
+cp "$(find . -name rts.tests | head -n 1)" {cache}/rts.new
+mv {cache}/rts.new {cache}/rts.tests"#,
+        cache = cache.display()
+    );
+    // What the shell may need to reach a mirror through.
+    let proxies: Vec<_> = std::env::vars()
+        .filter(|(name, _)| name.to_ascii_lowercase().ends_with("_proxy"))
+        .collect();
+    let env: Vec<_> = proxies
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let got = world.run_with(host, &["/bin/sh", "-c", &script], "", &env, b"");
+    if got.code != 0 || !suite.exists() {
+        skipped(&format!(
+            "apt gives no source package of daemontools: {}",
+            got.err
+        ));
+        return None;
+    }
+    Some(suite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sections;
+
+    #[test]
+    fn splits_at_the_titles() {
+        let found = sections("early\n--- a b\n1\n2\n--- c\n");
+        let titles: Vec<_> = found
+            .iter()
+            .map(|(title, body)| (title.as_str(), body.as_str()))
+            .collect();
+        assert_eq!(
+            titles,
+            [
+                ("before the first section", "early\n"),
+                ("a b", "1\n2\n"),
+                ("c", "")
+            ]
+        );
+    }
+}

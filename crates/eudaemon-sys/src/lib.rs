@@ -1,0 +1,23 @@
+//! Room: kernel door. You may be unsafe, one reason per block. You may not have opinions: return what the kernel said.
+//!
+//! Linux 5.4 or later. What the kernel of the day lacks is answered with `ErrorKind::Unsupported` or its own error, never
+//! silently done without.
+#![allow(unsafe_code, reason = "this is the room for it")]
+
+pub mod clock;
+pub mod dir;
+pub mod errno;
+pub mod exec;
+pub mod fifo;
+pub mod file;
+pub mod inotify;
+pub mod memory;
+pub mod passing;
+pub mod poll;
+pub mod process;
+pub mod shared;
+pub mod signal;
+pub mod socket;
+pub mod spawn;
+pub mod title;
+pub mod watch;

@@ -1,0 +1,31 @@
+//! Memory that only a start needed.
+
+/// Unmaps the pages of this program's code. Each comes back from the page cache when it is executed next.
+///
+/// A long-lived process executes little of its program once it waits, but keeps mapped whatever its start touched, and
+/// what the kernel mapped around that. Only mappings that are executable and not writable are given back: those hold
+/// nothing but the file's own bytes. Source: `madvise(2)`, MADV_DONTNEED; `proc_pid_maps(5)`.
+pub fn release_code() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else {
+        return;
+    };
+    let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    for line in maps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(range), Some(modes)) = (words.next(), words.next()) else {
+            continue;
+        };
+        if modes != "r-xp" || words.nth(3).map(std::path::Path::new) != Some(&program) {
+            continue;
+        }
+        let mut ends = range
+            .split('-')
+            .filter_map(|end| usize::from_str_radix(end, 16).ok());
+        if let (Some(from), Some(to)) = (ends.next(), ends.next()) {
+            let start: *mut libc::c_void = std::ptr::with_exposed_provenance_mut(from);
+            // SAFETY: the range is one whole mapping of our program's file, private and never written (`r-xp`; we have no
+            // text relocations), so the next access reads the same bytes again from the file.
+            unsafe { libc::madvise(start, to.saturating_sub(from), libc::MADV_DONTNEED) };
+        }
+    }
+}

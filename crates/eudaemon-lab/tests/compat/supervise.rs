@@ -343,6 +343,8 @@ fn term_of_a_service_by_others_restarts_it() {
     every_pair("supervise-killed", |s| {
         s.script("a/run", "echo start >> said\nexec sleep 1000");
         let _running = s.supervise("a");
+        // Up is the fork, not the script's first line: it must have been written before it can be counted.
+        s.soon("a first start", || s.read("a/said").lines().count() == 1);
         s.until_status("a", "up (pid");
         let pid = s.pid("a");
         assert!(s.signal(pid, Signal::KILL));

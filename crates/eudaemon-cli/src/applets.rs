@@ -1,4 +1,5 @@
-//! The historic programs: one table, read by `main`, by `eudaemon applets`, by the links and by the manual pages.
+//! The historic programs: one table, read by `main`, by `eudaemon applets`, by the links and by the judge of the
+//! manual pages. Each program says its own row beside its code.
 
 mod control;
 mod multilog;
@@ -10,7 +11,6 @@ mod svscan;
 mod svscanboot;
 
 use crate::report::Report;
-use eudaemon_core::control::Origin;
 use eudaemon_core::exit::Exit;
 use eudaemon_core::status::Dialect;
 use std::ffi::{OsStr, OsString};
@@ -28,10 +28,10 @@ pub struct Call {
 ///
 /// `main` is `fn(&Call) -> u8`; what it returns is the exit code. It finds SIGPIPE ignored, as Rust's start-up leaves it,
 /// and nothing else changed.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[allow(
     dead_code,
-    reason = "the manual pages read every field; the program needs two"
+    reason = "a test holds every field against the manual pages; the program needs two"
 )]
 pub struct Applet {
     /// The name it is called by.
@@ -42,125 +42,23 @@ pub struct Applet {
     pub synopsis: &'static str,
     /// What it is for, in half a sentence.
     pub purpose: &'static str,
-    /// The exit codes it can end with, and what each means there.
-    pub exits: &'static [(Exit, &'static str)],
-    /// Who introduced it.
-    pub origin: Origin,
+    /// Its options as they are written, an argument included (`-n`, `-u ACCOUNT`), and what each does, in half a sentence.
+    pub options: &'static [(&'static str, &'static str)],
+    /// The exit codes it can end with (`111`, `1-99`), and what each means there.
+    pub exits: &'static [(&'static str, &'static str)],
 }
 
 /// Every historic program of this binary.
 pub const APPLETS: &[Applet] = &[
-    Applet {
-        name: "svscan",
-        main: svscan::main,
-        synopsis: "[DIR]",
-        purpose: "starts and watches a supervisor for each service of a directory",
-        exits: &[
-            (Exit::Done, "told to end, and all is down"),
-            (Exit::Temporary, "could not start"),
-        ],
-        origin: Origin::Classic,
-    },
-    Applet {
-        name: "supervise",
-        main: supervise::main,
-        synopsis: "DIR",
-        purpose: "starts and watches one service",
-        exits: &[
-            (Exit::Done, "told to leave"),
-            (Exit::Permanent, "usage"),
-            (Exit::Temporary, "could not start"),
-        ],
-        origin: Origin::Classic,
-    },
-    Applet {
-        name: "svc",
-        main: control::svc,
-        synopsis: "[-udopchaitkx...] DIR...",
-        purpose: "controls services",
-        exits: &[
-            (Exit::Done, "every directory was tried, whatever came of it"),
-            (Exit::Permanent, "usage"),
-            (
-                Exit::Temporary,
-                "the current directory cannot be opened or returned to",
-            ),
-        ],
-        origin: Origin::Classic,
-    },
-    Applet {
-        name: "svok",
-        main: status::svok,
-        synopsis: "DIR",
-        purpose: "says whether a service is supervised",
-        exits: &[
-            (Exit::Done, "a supervisor is there"),
-            (Exit::Permanent, "none is there; or usage"),
-            (Exit::Temporary, "it cannot be told"),
-        ],
-        origin: Origin::Classic,
-    },
-    Applet {
-        name: "svstat",
-        main: status::svstat,
-        synopsis: "[-L] [-l] DIR...",
-        purpose: "prints the state of services",
-        exits: &[
-            (Exit::Done, "a line was printed for every directory"),
-            (Exit::Permanent, "usage"),
-            (
-                Exit::Temporary,
-                "the current directory cannot be opened or returned to",
-            ),
-        ],
-        origin: Origin::Classic,
-    },
-    Applet {
-        name: "svup",
-        main: status::svup,
-        synopsis: "[-L] [-l] DIR",
-        purpose: "says whether a service is up",
-        exits: &[
-            (Exit::Done, "it is up"),
-            (Exit::Permanent, "it is not up; or usage"),
-            (Exit::Temporary, "it cannot be told"),
-        ],
-        origin: Origin::Encore,
-    },
-    Applet {
-        name: "svscanboot",
-        main: svscanboot::main,
-        synopsis: "[DIR]",
-        purpose: "runs svscan with its complaints in the process list",
-        exits: &[
-            (Exit::Done, "both have ended"),
-            (Exit::Temporary, "they could not be started"),
-        ],
-        origin: Origin::Classic,
-    },
-    Applet {
-        name: "readproctitle",
-        main: readproctitle::main,
-        synopsis: "ARGUMENT... TITLE",
-        purpose: "shows its input in the process list",
-        exits: &[
-            (Exit::Done, "the input ended"),
-            (Exit::Permanent, "there is no room for a title"),
-            (Exit::Temporary, "the input cannot be read"),
-        ],
-        origin: Origin::Classic,
-    },
-    Applet {
-        name: "multilog",
-        main: multilog::main,
-        synopsis: "ACTION...",
-        purpose: "writes its input to log directories that stay small",
-        exits: &[
-            (Exit::Done, "the input ended, or told to end"),
-            (Exit::Temporary, "could not start; no input was read"),
-        ],
-        origin: Origin::Classic,
-    },
+    svscan::SVSCAN,
+    supervise::SUPERVISE,
+    control::SVC,
+    status::SVOK,
+    status::SVSTAT,
+    status::SVUP,
+    svscanboot::SVSCANBOOT,
+    readproctitle::READPROCTITLE,
+    multilog::MULTILOG,
 ];
 
 /// The program of exactly this name.

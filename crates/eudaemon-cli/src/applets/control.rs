@@ -1,7 +1,7 @@
 //! `svc`: sends control bytes.
 
-use super::Call;
 use super::place::{Home, Place};
+use super::{Applet, Call};
 use crate::args::{Opt, Options};
 use crate::report::{self, Report};
 use eudaemon_core::control::{CONTROLS, Origin, Row};
@@ -15,6 +15,23 @@ use std::time::Duration;
 
 /// Most bytes for one service: encore's bound. 0.76's is 20, which its eleven letters cannot reach.
 const BYTES_MAX: usize = 32;
+
+/// `svc` in the table.
+pub const SVC: Applet = Applet {
+    name: "svc",
+    main: svc,
+    synopsis: "[-udopchaitkx...] DIR...",
+    purpose: "controls services",
+    options: &[],
+    exits: &[
+        ("0", "every directory was tried, whatever came of it"),
+        ("100", "usage"),
+        (
+            "111",
+            "the current directory cannot be opened or returned to",
+        ),
+    ],
+};
 
 /// Runs `svc`. SIGPIPE stays ignored, so that a supervisor that ends just now is a message and not our end.
 pub fn svc(call: &Call) -> u8 {

@@ -8,7 +8,7 @@
 
 mod directory;
 
-use super::Call;
+use super::{Applet, Call};
 use crate::report::Report;
 use directory::LogDirectory;
 use eudaemon_core::exit::Exit;
@@ -29,6 +29,19 @@ const REPORT: Report = Report("multilog");
 const PAUSE: Duration = Duration::from_secs(5);
 /// How much is read at once: all that a pipe holds by default (pipe(7)).
 const READ_SIZE: usize = 64 * 1024;
+
+/// `multilog` in the table.
+pub const MULTILOG: Applet = Applet {
+    name: "multilog",
+    main,
+    synopsis: "ACTION...",
+    purpose: "writes its input to log directories that stay small",
+    options: &[],
+    exits: &[
+        ("0", "the input ended, or told to end"),
+        ("111", "could not start; no input was read"),
+    ],
+};
 
 /// Runs `multilog`.
 pub fn main(call: &Call) -> u8 {

@@ -1,6 +1,6 @@
 //! `readproctitle`: shows its input in the process list.
 
-use super::Call;
+use super::{Applet, Call};
 use eudaemon_core::exit::Exit;
 use eudaemon_sys::title::LastArgument;
 use std::collections::VecDeque;
@@ -10,6 +10,20 @@ use std::io::{self, Read};
 const TITLE_SIZE_MIN: usize = 5;
 /// How much of the title's start always stays dots.
 const DOTS: usize = 3;
+
+/// `readproctitle` in the table.
+pub const READPROCTITLE: Applet = Applet {
+    name: "readproctitle",
+    main,
+    synopsis: "ARGUMENT... TITLE",
+    purpose: "shows its input in the process list",
+    options: &[],
+    exits: &[
+        ("0", "the input ended"),
+        ("100", "there is no room for a title"),
+        ("111", "the input cannot be read"),
+    ],
+};
 
 /// Runs `readproctitle`.
 pub fn main(call: &Call) -> u8 {

@@ -1,7 +1,7 @@
 //! `svok`, `svstat` and `svup`: read what a supervisor says of its service.
 
-use super::Call;
 use super::place::{Home, Place};
+use super::{Applet, Call};
 use crate::args::Side;
 use crate::report::{self, Report};
 use eudaemon_core::exit::Exit;
@@ -13,6 +13,20 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Longest status file that means anything: two of encore's records.
 const STATUS_SIZE_MAX: usize = 40;
+
+/// `svok` in the table.
+pub const SVOK: Applet = Applet {
+    name: "svok",
+    main: svok,
+    synopsis: "DIR",
+    purpose: "says whether a service is supervised",
+    options: &[],
+    exits: &[
+        ("0", "a supervisor is there"),
+        ("100", "none is there; or usage"),
+        ("111", "it cannot be told"),
+    ],
+};
 
 /// Runs `svok`.
 pub fn svok(call: &Call) -> u8 {
@@ -30,6 +44,20 @@ pub fn svok(call: &Call) -> u8 {
         Err(code) => code,
     }
 }
+
+/// `svup` in the table.
+pub const SVUP: Applet = Applet {
+    name: "svup",
+    main: svup,
+    synopsis: "[-L] [-l] DIR",
+    purpose: "says whether a service is up",
+    options: &[],
+    exits: &[
+        ("0", "it is up"),
+        ("100", "it is not up; or usage"),
+        ("111", "it cannot be told"),
+    ],
+};
 
 /// Runs `svup`.
 pub fn svup(call: &Call) -> u8 {
@@ -123,6 +151,23 @@ fn enter_supervised(report: Report, service: &OsStr, place: &Place) -> Result<bo
         }
     }
 }
+
+/// `svstat` in the table.
+pub const SVSTAT: Applet = Applet {
+    name: "svstat",
+    main: svstat,
+    synopsis: "[-L] [-l] DIR...",
+    purpose: "prints the state of services",
+    options: &[],
+    exits: &[
+        ("0", "a line was printed for every directory"),
+        ("100", "usage"),
+        (
+            "111",
+            "the current directory cannot be opened or returned to",
+        ),
+    ],
+};
 
 /// Runs `svstat`.
 pub fn svstat(call: &Call) -> u8 {

@@ -1,8 +1,22 @@
 //! `supervise`: one service.
 
-use super::Call;
+use super::{Applet, Call};
 use crate::report::Report;
 use eudaemon_engine::{Mode, Options};
+
+/// `supervise` in the table.
+pub const SUPERVISE: Applet = Applet {
+    name: "supervise",
+    main,
+    synopsis: "DIR",
+    purpose: "starts and watches one service",
+    options: &[],
+    exits: &[
+        ("0", "told to leave"),
+        ("100", "usage"),
+        ("111", "could not start"),
+    ],
+};
 
 pub fn main(call: &Call) -> u8 {
     let report = Report("supervise");

@@ -1,8 +1,21 @@
 //! `svscan`: a directory of services.
 
-use super::Call;
+use super::{Applet, Call};
 use crate::report::Report;
 use eudaemon_engine::{Mode, Options};
+
+/// `svscan` in the table.
+pub const SVSCAN: Applet = Applet {
+    name: "svscan",
+    main,
+    synopsis: "[DIR]",
+    purpose: "starts and watches a supervisor for each service of a directory",
+    options: &[],
+    exits: &[
+        ("0", "told to end, and all is down"),
+        ("111", "could not start"),
+    ],
+};
 
 pub fn main(call: &Call) -> u8 {
     let report = Report("svscan");

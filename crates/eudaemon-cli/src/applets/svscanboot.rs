@@ -3,9 +3,9 @@
 //! The original is a shell script; this does the same without a shell. `svscan` and `readproctitle` are this very file,
 //! so that no PATH decides what runs as root. Source: specification §4.
 
-use super::Call;
 use super::control;
 use super::place::Place;
+use super::{Applet, Call};
 use crate::report::Report;
 use eudaemon_core::exit::Exit;
 use eudaemon_core::status::Dialect;
@@ -22,6 +22,19 @@ const PATH: &CStr =
     c"PATH=/command:/usr/local/bin:/usr/local/sbin:/bin:/sbin:/usr/bin:/usr/sbin:/usr/X11R6/bin";
 /// How much of the complaints is shown.
 const DOTS: usize = 400;
+
+/// `svscanboot` in the table.
+pub const SVSCANBOOT: Applet = Applet {
+    name: "svscanboot",
+    main,
+    synopsis: "[DIR]",
+    purpose: "runs svscan with its complaints in the process list",
+    options: &[],
+    exits: &[
+        ("0", "both have ended"),
+        ("111", "they could not be started"),
+    ],
+};
 
 /// Runs `svscanboot`.
 pub fn main(call: &Call) -> u8 {

@@ -213,9 +213,7 @@ fn a_killed_service_is_started_again() {
         s.script("sv/a/run", "echo start >> said; exec sleep 1000");
         s.begin("svscan sv");
         // Up is the fork, not the script's first line.
-        s.soon("a first start", || {
-            s.read("sv/a/said").lines().count() == 1
-        });
+        s.soon("a first start", || s.read("sv/a/said").lines().count() == 1);
         s.until_status("sv/a", "up (pid");
         let pid = s.pid("sv/a");
         assert!(s.signal(pid, Signal::KILL));

@@ -65,9 +65,6 @@ fn check(root: &Path) -> Result<Vec<Finding>, String> {
                 here.join(target).exists()
             }));
         }
-        if path == rules::APPLETS {
-            found.extend(rules::applets(&text, &|file| root.join(file).exists()));
-        }
     }
     for page in rules::PAGES {
         let read = |path: &str| {

@@ -3,9 +3,6 @@
 use super::Finding;
 use super::source::{code, line_of, words};
 
-/// The table of applets; its rows name their files.
-pub const APPLETS: &str = "crates/eudaemon-cli/src/applets.rs";
-
 /// Words that tell of the place or the way a text was written, not of the project. Cut in two, so that this file may hold them.
 const FORBIDDEN: &[&str] = &[
     concat!("/wo", "rk/"),
@@ -289,95 +286,6 @@ pub fn links(path: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Findi
     found
 }
 
-/// Rows of the table of applets whose entry has no file: `main: control::svc` has `applets/control.rs`.
-pub fn applets(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
-    let rows = applet_rows(text);
-    if rows.is_empty() {
-        return vec![finding(
-            APPLETS,
-            0,
-            "no row with a name was found in the table",
-        )];
-    }
-    let folder = APPLETS.trim_end_matches(".rs");
-    let mut found = Vec::new();
-    for Row { line, name, module } in rows {
-        match module {
-            None => found.push(finding(
-                APPLETS,
-                line,
-                format!("applet {name:?} has no entry `main: FILE::FUNCTION` in its row"),
-            )),
-            Some(module) if !exists(&format!("{folder}/{module}.rs")) => {
-                found.push(finding(
-                    APPLETS,
-                    line,
-                    format!("applet {name:?} has no file {folder}/{module}.rs"),
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    found
-}
-
-struct Row {
-    line: usize,
-    name: String,
-    module: Option<String>,
-}
-
-/// The rows: from each `name: "…"` to the next.
-fn applet_rows(text: &str) -> Vec<Row> {
-    let code = code(text);
-    let field = |at: usize, field: &str| {
-        Some(
-            text[at + field.len()..]
-                .trim_start()
-                .strip_prefix(':')?
-                .trim_start(),
-        )
-    };
-    let starts: Vec<(usize, String)> = words(&code, "name")
-        .into_iter()
-        .filter_map(|at| {
-            Some((
-                at,
-                field(at, "name")?
-                    .strip_prefix('"')?
-                    .split('"')
-                    .next()?
-                    .to_owned(),
-            ))
-        })
-        .collect();
-    let ends = starts.iter().skip(1).map(|(at, _)| *at).chain([text.len()]);
-    let entries = words(&code, "main");
-    starts
-        .iter()
-        .zip(ends)
-        .map(|((at, name), end)| {
-            let entry = entries
-                .iter()
-                .filter(|entry| (*at..end).contains(entry))
-                .find_map(|entry| field(*entry, "main"));
-            let module = entry
-                .and_then(|entry| entry.split_once("::"))
-                .map(|(module, _)| module.to_owned());
-            let module = module.filter(|module| {
-                module
-                    .chars()
-                    .all(|c| c == '_' || c.is_ascii_alphanumeric())
-            });
-            Row {
-                line: line_of(text, *at),
-                name: name.clone(),
-                module,
-            }
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -490,14 +398,5 @@ mod tests {
             .contains("\"stop\"")
         );
         assert!(missing(files, "nothing")[0].contains("no table"));
-    }
-
-    #[test]
-    fn an_applet_without_a_file() {
-        let table = "struct Applet { name: &'static str, main: fn() }\nconst A: &[Applet] = &[\n Applet { name: \"svc\", main: control::svc },\n \
-             Applet { name: \"svok\", main: state::svok },\n Applet { name: \"svup\", main: |_| 0 },\n];";
-        let there = |file: &str| file == "crates/eudaemon-cli/src/applets/control.rs";
-        assert_eq!(lines(&applets(table, &there)), [4, 5]);
-        assert_eq!(lines(&applets("const A: &[Applet] = &[];", &there)), [0]);
     }
 }

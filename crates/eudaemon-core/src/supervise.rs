@@ -42,10 +42,10 @@ mod event;
 mod memory;
 mod side;
 
-use crate::control::{Command, Control, Target};
+use crate::control::Target;
 use crate::definition::Definition;
-use crate::status::{Phase, Record, Status, Wanted};
-use crate::time::{Mono, Tai64n, Wall};
+use crate::status::Wanted;
+use crate::time::{Mono, Wall};
 use crate::words::{Ended, Pid, Signal};
 use alloc::vec::Vec;
 use core::time::Duration;

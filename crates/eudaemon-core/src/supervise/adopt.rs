@@ -1,6 +1,9 @@
 //! How a supervisor goes on after its shell was killed.
 
-use super::*;
+use super::{Effect, Fact, Now, Role, Script, Side, State, Supervisor};
+use crate::status::Wanted;
+use crate::words::{Ended, Pid, Signal};
+use alloc::vec::Vec;
 
 impl Supervisor {
     /// Continues after the shell was killed. `facts` say what became of the latest launch of each role. Effects that may

@@ -1,6 +1,10 @@
 //! What others may ask of a supervisor. Nothing here changes it.
 
-use super::*;
+use super::{Hold, Role, Script, Side, State, Supervisor};
+use crate::definition::Definition;
+use crate::status::{Phase, Record, Status, Wanted};
+use crate::time::{Mono, Tai64n, Wall};
+use crate::words::{Ended, Pid};
 
 impl Supervisor {
     /// When to call back with [`Event::Deadline`]. A value, not a timer: nothing to cancel.

@@ -1,6 +1,10 @@
 //! What an operator says to a supervisor.
 
-use super::*;
+use super::{Effect, Now, Role, Script, State, Supervisor};
+use crate::control::{Command, Control};
+use crate::status::Wanted;
+use crate::words::{Pid, Signal};
+use alloc::vec::Vec;
 
 impl Supervisor {
     pub(super) fn on_command(&mut self, now: Now, command: Command, out: &mut Vec<Effect>) {

@@ -1,6 +1,10 @@
 //! The two that run beside the main process: the executable `log`, and `check`.
 
-use super::*;
+use super::{CHECK_PAUSE, Effect, Now, Role, START_GAP, Script, Side, State, Supervisor};
+use crate::control::{Command, Control};
+use crate::status::Wanted;
+use crate::words::{Ended, Pid, Signal};
+use alloc::vec::Vec;
 
 impl Supervisor {
     pub(super) fn raise_log(&mut self, now: Now, out: &mut Vec<Effect>) {

@@ -5,6 +5,7 @@
 extern crate std;
 use super::*;
 use crate::control::Batch;
+use crate::status::Phase;
 use std::{format, string::String, vec::Vec};
 
 #[test]

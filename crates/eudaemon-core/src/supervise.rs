@@ -105,6 +105,24 @@ enum State {
     Gone,
 }
 
+impl State {
+    /// The script that runs, and its pid. A doomed child is no script.
+    fn running(self) -> Option<(Script, Pid)> {
+        match self {
+            State::Alive { script, pid, .. } => Some((script, pid)),
+            State::Down
+            | State::Waiting { .. }
+            | State::Looking
+            | State::Held { .. }
+            | State::Launching { .. }
+            | State::Retrying { .. }
+            | State::Doomed { .. }
+            | State::Started
+            | State::Gone => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Off,

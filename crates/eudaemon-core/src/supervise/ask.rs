@@ -55,44 +55,15 @@ impl Supervisor {
     /// The pid of `run`, while it runs.
     #[must_use]
     pub fn run_pid(&self) -> Option<Pid> {
-        match self.state {
-            State::Alive {
-                script: Script::Run,
-                pid,
-                ..
-            } => Some(pid),
-            State::Alive { .. }
-            | State::Doomed { .. }
-            | State::Down
-            | State::Waiting { .. }
-            | State::Looking
-            | State::Held { .. }
-            | State::Launching { .. }
-            | State::Retrying { .. }
-            | State::Started
-            | State::Gone => None,
-        }
+        let (script, pid) = self.state.running()?;
+        (script == Script::Run).then_some(pid)
     }
 
     /// Whether it is up *and*, where it can say so, has said that it is ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        match self.state {
-            State::Alive {
-                script: Script::Run,
-                ..
-            } => !self.definition.says_ready() || self.ready,
-            State::Started => true,
-            State::Alive { .. }
-            | State::Doomed { .. }
-            | State::Down
-            | State::Waiting { .. }
-            | State::Looking
-            | State::Held { .. }
-            | State::Launching { .. }
-            | State::Retrying { .. }
-            | State::Gone => false,
-        }
+        let runs = self.run_pid().is_some();
+        self.state == State::Started || (runs && (!self.definition.says_ready() || self.ready))
     }
 
     /// Whether nothing runs in the main place, nor will until told.
@@ -116,17 +87,10 @@ impl Supervisor {
     /// Why it is held, if it is.
     #[must_use]
     pub fn held(&self) -> Option<Hold> {
-        match self.state {
-            State::Held { why, .. } => Some(why),
-            State::Down
-            | State::Waiting { .. }
-            | State::Looking
-            | State::Launching { .. }
-            | State::Retrying { .. }
-            | State::Alive { .. }
-            | State::Doomed { .. }
-            | State::Started
-            | State::Gone => None,
+        if let State::Held { why, .. } = self.state {
+            Some(why)
+        } else {
+            None
         }
     }
 
@@ -238,22 +202,7 @@ impl Supervisor {
 
     /// The pid a status shows: `finish` is not the service, so while it runs the service is down.
     pub(super) fn visible_pid(&self) -> Option<Pid> {
-        match self.state {
-            State::Alive {
-                script: Script::Run | Script::Start | Script::Stop,
-                pid,
-                ..
-            } => Some(pid),
-            State::Alive { .. }
-            | State::Doomed { .. }
-            | State::Down
-            | State::Waiting { .. }
-            | State::Looking
-            | State::Held { .. }
-            | State::Launching { .. }
-            | State::Retrying { .. }
-            | State::Started
-            | State::Gone => None,
-        }
+        let (script, pid) = self.state.running()?;
+        (script != Script::Finish).then_some(pid)
     }
 }

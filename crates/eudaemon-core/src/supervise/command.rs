@@ -106,18 +106,7 @@ impl Supervisor {
 
     /// Signals go to whatever script runs; a doomed child is no script.
     pub(super) fn child_to_signal(&self) -> Option<Pid> {
-        match self.state {
-            State::Alive { pid, .. } => Some(pid),
-            State::Down
-            | State::Waiting { .. }
-            | State::Looking
-            | State::Held { .. }
-            | State::Launching { .. }
-            | State::Retrying { .. }
-            | State::Doomed { .. }
-            | State::Started
-            | State::Gone => None,
-        }
+        self.state.running().map(|(_, pid)| pid)
     }
 
     pub(super) fn want_up(&mut self, now: Now, want: Wanted, out: &mut Vec<Effect>) {

@@ -425,16 +425,8 @@ impl Engine<'_> {
             Ok(()) => service.unwritable = false,
             Err(error) => {
                 if !std::mem::replace(&mut service.unwritable, true) {
-                    let label = service.label.clone();
-                    self.warn_as(
-                        "supervise",
-                        &[
-                            "unable to write ".as_ref(),
-                            &label,
-                            "/supervise/status".as_ref(),
-                        ],
-                        &error,
-                    );
+                    let told = service.told(&self.supervise_name, "status");
+                    self.warn_as("supervise", &["unable to write ".as_ref(), &told], &error);
                 }
                 self.broken.insert(record);
                 self.repair_at.get_or_insert(clock::mono() + REPAIR_PAUSE);

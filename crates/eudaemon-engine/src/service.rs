@@ -236,6 +236,12 @@ fn lives(dir: &Dir, path: &Path) -> bool {
 }
 
 impl Service {
+    /// What messages call one of its files below `supervise`.
+    pub fn told(&self, supervise_name: &OsStr, file: &str) -> OsString {
+        let path = supervise_path(&self.dir, supervise_name).join(file);
+        told_path(&self.label, path.as_os_str())
+    }
+
     /// Writes `supervise/status`: replaced in one step, or, on a full disk, overwritten in place, so that it is true.
     pub fn write_status(&self) -> io::Result<()> {
         let bytes = self.supervisor.status().encode();

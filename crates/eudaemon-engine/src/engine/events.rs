@@ -160,15 +160,8 @@ impl Engine<'_> {
             Ok(bytes) => self.obey(record, &bytes, 0),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                let label = service.label.clone();
-                self.warn(
-                    &[
-                        "unable to read ".as_ref(),
-                        &label,
-                        "/supervise/control".as_ref(),
-                    ],
-                    &error,
-                );
+                let told = service.told(&self.supervise_name, "control");
+                self.warn(&["unable to read ".as_ref(), &told], &error);
             }
         }
         self.table.empty_inbox();

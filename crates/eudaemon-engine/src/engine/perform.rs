@@ -619,15 +619,8 @@ impl Engine<'_> {
         };
         let written = service.write_status();
         if let Err(error) = written.and_then(|()| service.write_state()) {
-            self.warn_as(
-                "supervise",
-                &[
-                    "unable to write ".as_ref(),
-                    &service.label,
-                    "/supervise/status".as_ref(),
-                ],
-                &error,
-            );
+            let told = service.told(&self.supervise_name, "status");
+            self.warn_as("supervise", &["unable to write ".as_ref(), &told], &error);
         }
         let _ = self.poll.remove(&service.files.control);
         if let Some(notice) = &service.notice {

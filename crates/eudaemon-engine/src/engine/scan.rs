@@ -216,6 +216,7 @@ impl Engine<'_> {
             .unwrap_or_default()
             .to_vec();
         let label = Engine::part_name(&name, part);
+        let refused = [b"start ", label.as_bytes()].concat();
         let opened = self.entry(id, part).and_then(|record| {
             let about = self.table.about(record).ok_or(io::ErrorKind::NotFound)?;
             let dir = match part {
@@ -229,10 +230,13 @@ impl Engine<'_> {
             Ok((record, about, dir))
         });
         match opened {
-            Ok((record, about, dir)) => self.begin(record, about, label, dir, None),
+            Ok((record, about, dir)) => {
+                self.warned.remove(&refused);
+                self.begin(record, about, label, dir, None)
+            }
             Err(error) => {
                 let words: [&OsStr; 2] = ["unable to start supervise ".as_ref(), &label];
-                self.warn_once(&[b"start ", label.as_bytes()].concat(), &words, &error);
+                self.warn_once(&refused, &words, &error);
                 Err(())
             }
         }

@@ -139,14 +139,16 @@ pub fn engine_of(keeper: i32) -> Option<i32> {
 }
 
 /// The keeper and the engine of the tree of this world whose keeper is called `name`, once both are there.
+///
+/// Nothing but the table tells which is the engine: see [`engine_of`].
 #[must_use]
 pub fn tree(world: &World, name: &str, limit: Duration) -> Option<(i32, i32)> {
     let mut found = None;
     until(limit, || {
-        found = world.named(ENGINE).into_iter().find_map(|engine| {
-            let (_, keeper) = state_and_parent(engine)?;
-            (alive(keeper) && comm(keeper) == name).then_some((keeper, engine))
-        });
+        found = world
+            .named(name)
+            .into_iter()
+            .find_map(|keeper| Some((keeper, engine_of(keeper)?)));
         found.is_some()
     });
     found

@@ -5,6 +5,8 @@
 mod applets;
 mod args;
 pub(crate) use eudaemon_engine::report;
+#[cfg(test)]
+mod pages;
 mod verbs;
 
 use std::ffi::{OsStr, OsString};

@@ -22,7 +22,7 @@ pub const SVC: Applet = Applet {
     main: svc,
     synopsis: "[-udopchaitkx...] DIR...",
     purpose: "controls services",
-    options: &[],
+    options: &OPTIONS,
     exits: &[
         ("0", "every directory was tried, whatever came of it"),
         ("100", "usage"),
@@ -31,6 +31,31 @@ pub const SVC: Applet = Applet {
             "the current directory cannot be opened or returned to",
         ),
     ],
+};
+
+/// `-` and each letter, for [`OPTIONS`] to point into.
+static FLAGS: [[u8; 2]; CONTROLS.len()] = {
+    let mut flags = [[b'-'; 2]; CONTROLS.len()];
+    let mut at = 0;
+    while at < CONTROLS.len() {
+        flags[at][1] = CONTROLS[at].byte;
+        at += 1;
+    }
+    flags
+};
+
+/// Every letter of [`CONTROLS`] as an option.
+const OPTIONS: [(&str, &str); CONTROLS.len()] = {
+    let mut options = [("", ""); CONTROLS.len()];
+    let mut at = 0;
+    while at < CONTROLS.len() {
+        options[at] = match str::from_utf8(&FLAGS[at]) {
+            Ok(flag) => (flag, CONTROLS[at].words),
+            Err(_) => panic!("a control byte is ASCII"),
+        };
+        at += 1;
+    }
+    options
 };
 
 /// Runs `svc`. SIGPIPE stays ignored, so that a supervisor that ends just now is a message and not our end.

@@ -39,6 +39,7 @@ pub const MULTILOG: Applet = Applet {
     options: &[],
     exits: &[
         ("0", "the input ended, or told to end"),
+        ("100", "EUDAEMON_DIALECT names no dialect"),
         ("111", "could not start; no input was read"),
     ],
 };

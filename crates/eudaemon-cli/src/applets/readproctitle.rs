@@ -21,7 +21,7 @@ pub const READPROCTITLE: Applet = Applet {
     exits: &[
         ("0", "the input ended"),
         ("100", "there is no room for a title"),
-        ("111", "the input cannot be read"),
+        ("111", "the input cannot be read, or the title not written"),
     ],
 };
 

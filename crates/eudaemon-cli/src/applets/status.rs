@@ -51,7 +51,7 @@ pub const SVUP: Applet = Applet {
     main: svup,
     synopsis: "[-L] [-l] DIR",
     purpose: "says whether a service is up",
-    options: &[],
+    options: &[("-L", "only the log"), ("-l", "only the service itself")],
     exits: &[
         ("0", "it is up"),
         ("100", "it is not up; or usage"),
@@ -158,7 +158,7 @@ pub const SVSTAT: Applet = Applet {
     main: svstat,
     synopsis: "[-L] [-l] DIR...",
     purpose: "prints the state of services",
-    options: &[],
+    options: &[("-L", "only the log"), ("-l", "only the service itself")],
     exits: &[
         ("0", "a line was printed for every directory"),
         ("100", "usage"),

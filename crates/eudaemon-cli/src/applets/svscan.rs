@@ -13,6 +13,7 @@ pub const SVSCAN: Applet = Applet {
     options: &[],
     exits: &[
         ("0", "told to end, and all is down"),
+        ("100", "EUDAEMON_DIALECT names no dialect"),
         ("111", "could not start"),
     ],
 };

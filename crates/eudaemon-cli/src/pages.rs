@@ -1,0 +1,188 @@
+//! The manual pages, held against the tables: what a program says of itself is what its page says, in both directions.
+//!
+//! **Not checked:** that a page's sentences are true. Options and exit codes are compared by what they are, not by how they are
+//! explained.
+
+mod mdoc;
+
+use crate::applets::{APPLETS, Applet};
+use mdoc::Page;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+
+/// Pages of formats, which belong to no program.
+const FORMATS: [&str; 0] = [];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man")
+}
+
+fn pages() -> Vec<Page> {
+    let files = std::fs::read_dir(folder()).expect("the pages are in docs/man");
+    let mut paths: Vec<PathBuf> = files.map(|file| file.expect("a name").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| Page::read(path)).collect()
+}
+
+/// Says what the one has and the other has not, both ways.
+fn compare<T: PartialEq + Debug>(what: &str, table: &[T], page: &[T]) -> Vec<String> {
+    let lacks = |whose: &str, one: &[T], other: &[T]| -> Vec<String> {
+        let rest = one.iter().filter(|entry| !other.contains(entry));
+        rest.map(|entry| format!("{what}: the {whose} has no {entry:?}"))
+            .collect()
+    };
+    let mut found = lacks("page", table, page);
+    found.extend(lacks("table", page, table));
+    let doubled = |whose: &str, entries: &[T]| {
+        let twice = |at: usize| entries[..at].contains(&entries[at]);
+        let doubled = (0..entries.len()).filter(|&at| twice(at));
+        doubled
+            .map(|at| format!("{what}: the {whose} has {:?} twice", entries[at]))
+            .collect::<Vec<_>>()
+    };
+    found.extend(doubled("table", table));
+    found.extend(doubled("page", page));
+    found
+}
+
+/// Where a program and its page differ.
+fn differences(applet: &Applet, page: &Page) -> Vec<String> {
+    let firsts = |rows: &[(&str, &str)]| -> Vec<String> {
+        rows.iter().map(|(first, _)| (*first).to_owned()).collect()
+    };
+    let mut found = compare("name", &[applet.name.to_owned()], &page.names());
+    found.extend(compare(
+        "purpose",
+        &[applet.purpose.to_owned()],
+        &[page.purpose()],
+    ));
+    let synopsis = format!("{} {}", applet.name, applet.synopsis);
+    found.extend(compare(
+        "synopsis",
+        &[synopsis.trim_end().to_lowercase()],
+        &page
+            .synopses()
+            .iter()
+            .map(|form| form.to_lowercase())
+            .collect::<Vec<_>>(),
+    ));
+    found.extend(compare(
+        "option",
+        &firsts(applet.options),
+        &page.items("OPTIONS"),
+    ));
+    found.extend(compare(
+        "exit code",
+        &firsts(applet.exits),
+        &page.items("EXIT STATUS"),
+    ));
+    let unsaid = applet.options.iter().chain(applet.exits);
+    let unsaid = unsaid.filter(|(_, meaning)| meaning.is_empty());
+    found.extend(unsaid.map(|(what, _)| format!("{what}: the table does not say what it means")));
+    found
+}
+
+#[test]
+fn every_program_has_its_page_and_no_page_is_without_a_program() {
+    let pages = pages();
+    let mut found = Vec::new();
+    for applet in APPLETS {
+        let own: Vec<&Page> = pages
+            .iter()
+            .filter(|page| page.stem() == applet.name)
+            .collect();
+        match own[..] {
+            [page] => {
+                let differences = differences(applet, page);
+                found.extend(
+                    differences
+                        .iter()
+                        .map(|text| format!("{}: {text}", page.file())),
+                );
+            }
+            [] => found.push(format!("{}: has no page in docs/man", applet.name)),
+            [..] => found.push(format!("{}: has {} pages", applet.name, own.len())),
+        }
+    }
+    for page in &pages {
+        let known = page.stem() == "eudaemon"
+            || FORMATS.contains(&page.stem())
+            || APPLETS.iter().any(|applet| applet.name == page.stem());
+        if !known {
+            found.push(format!("{}: there is no such program", page.file()));
+        }
+        if let Some(wrong) = page.wrong_title() {
+            found.push(format!("{}: {wrong}", page.file()));
+        }
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn a_page_that_differs_is_told() {
+    let applet = Applet {
+        name: "envdir",
+        main: |_| 0,
+        synopsis: "[-p PREFIX] DIR PROG [ARG...]",
+        purpose: "runs a program with variables from files",
+        options: &[
+            ("-p PREFIX", "stands before each name"),
+            ("-q", "asks nothing"),
+        ],
+        exits: &[("100", "usage"), ("111", "")],
+    };
+    let page = Page::parse(
+        "envdir.8",
+        ".Dd May 1, 2026\n.Dt ENVDIR 8\n.Os eudaemon\n.Sh NAME\n.Nm envdir\n.Nd runs another\n.Sh SYNOPSIS\n.Nm\n\
+         .Op Fl p Ar prefix\n.Ar dir\n.Ar prog\n.Op Ar arg ...\n.Sh OPTIONS\n.Bl -tag\n.It Fl p Ar prefix\n.It Fl r\n.El\n\
+         .Sh EXIT STATUS\n.Bl -tag\n.It 111\n.It 1-99\n.It 111\n.El\n",
+    );
+    assert_eq!(
+        differences(&applet, &page),
+        [
+            "purpose: the page has no \"runs a program with variables from files\"",
+            "purpose: the table has no \"runs another\"",
+            "option: the page has no \"-q\"",
+            "option: the table has no \"-r\"",
+            "exit code: the page has no \"100\"",
+            "exit code: the table has no \"1-99\"",
+            "exit code: the page has \"111\" twice",
+            "111: the table does not say what it means",
+        ]
+    );
+}
+
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test may start a program; no service is started here"
+)]
+fn the_pages_are_clean_under_mandoc() {
+    use std::io::Write;
+    let paths = pages()
+        .iter()
+        .map(|page| folder().join(page.file()))
+        .collect::<Vec<_>>();
+    assert!(!paths.is_empty());
+    let linted = std::process::Command::new("mandoc")
+        .args(["-T", "lint", "-W", "warning"])
+        .args(paths)
+        .output();
+    let said = match linted {
+        Ok(said) => said,
+        Err(why) => {
+            assert!(
+                std::env::var_os("EUDAEMON_REQUIRE").is_none(),
+                "EUDAEMON_REQUIRE is set, and mandoc does not run: {why}"
+            );
+            // Past the test harness, which keeps what eprintln says from the eyes of whoever should read it.
+            let _told = writeln!(
+                std::io::stderr(),
+                "SKIPPED: mandoc does not run ({why}): nobody looked at the form of the manual pages"
+            );
+            return;
+        }
+    };
+    let told = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success() && told.is_empty(), "\n{told}");
+}

@@ -3,6 +3,7 @@
 //! They ask the engine over the tree's socket and say what came of it. Results go to stdout, talk to stderr.
 
 mod client;
+mod completions;
 mod control;
 mod grammar;
 mod logs;
@@ -46,6 +47,8 @@ fn run(args: Args) -> Result<Exit, Stop> {
         Verb::Reload(what) => control::reload(&tree::find(given)?, &what),
         Verb::Kill { signal, names } => control::kill(&tree::find(given)?, signal, &names),
         Verb::Logs(what) => logs::logs(&tree::find(given)?, &what),
+        Verb::Completions { shell } => completions::script(shell),
+        Verb::Complete => completions::names(tree::find(given)),
         Verb::Version => {
             let text = format!("eudaemon {}\n", env!("CARGO_PKG_VERSION"));
             print(text.as_bytes())?;

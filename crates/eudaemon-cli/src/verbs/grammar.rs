@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use eudaemon_core::exit::Exit;
 use eudaemon_core::words::Signal;
 use std::ffi::OsString;
@@ -70,12 +70,34 @@ pub enum Verb {
     },
     /// Show what services wrote
     Logs(Logs),
+    /// Print what a shell needs to complete these words
+    ///
+    /// Put it where the shell looks, or read it at its start: `source <(eudaemon completions bash)`.
+    Completions {
+        /// Whose
+        #[arg(value_enum)]
+        shell: Shell,
+    },
     /// Print the version
     Version,
+    /// The names of the services, for the completions
+    #[command(name = "__complete", hide = true)]
+    Complete,
     #[command(hide = true)]
     QuickWeb,
     #[command(hide = true)]
     QuickWorker,
+}
+
+/// Whose completions there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU's.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// The friendly one.
+    Fish,
 }
 
 /// Services, and how long to wait for them.

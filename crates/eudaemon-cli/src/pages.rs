@@ -6,12 +6,13 @@
 mod mdoc;
 
 use crate::applets::{APPLETS, Applet};
+use eudaemon_core::exit::Exit;
 use mdoc::Page;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 /// Pages of formats, which belong to no program.
-const FORMATS: [&str; 0] = [];
+const FORMATS: [&str; 2] = ["eudaemon-log", "eudaemon-service"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man")
@@ -116,6 +117,93 @@ fn every_program_has_its_page_and_no_page_is_without_a_program() {
         }
     }
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+fn page(file: &str) -> Page {
+    Page::read(&folder().join(file))
+}
+
+/// An option as its page writes it: `-n, --lines N`.
+fn written(arg: &clap::Arg) -> String {
+    let short = arg.get_short().map(|short| format!("-{short}"));
+    let long = arg.get_long().map(|long| format!("--{long}"));
+    let mut text: Vec<String> = vec![short.into_iter().chain(long).collect::<Vec<_>>().join(", ")];
+    if arg.get_action().takes_values() {
+        let names = arg.get_value_names().unwrap_or_default();
+        text.extend(names.iter().map(ToString::to_string));
+    }
+    text.join(" ")
+}
+
+#[test]
+fn every_command_of_eudaemon_is_on_its_page_with_its_options() {
+    use clap::CommandFactory;
+    let page = page("eudaemon.1");
+    let mut grammar = crate::verbs::Args::command();
+    grammar.build();
+    let about = grammar.get_about().map(ToString::to_string);
+    let purpose = about.unwrap_or_default();
+    assert_eq!(
+        Some(page.purpose()),
+        purpose
+            .get(..1)
+            .map(|first| first.to_lowercase() + &purpose[1..])
+    );
+    let options = |verb: &clap::Command, general: bool| -> Vec<String> {
+        let own = verb.get_arguments().filter(|arg| {
+            let is_general =
+                arg.is_global_set() || ["help", "version"].contains(&arg.get_id().as_str());
+            !arg.is_positional() && !arg.is_hide_set() && is_general == general
+        });
+        own.map(written).collect()
+    };
+    let mut found = compare("option", &options(&grammar, true), &page.items("OPTIONS"));
+    // The page's items in order: a command, its options, the next command.
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    for item in page.items("COMMANDS") {
+        match told.last_mut() {
+            Some((_, options)) if item.starts_with('-') => options.push(item),
+            _ => told.push((
+                item.split(' ').next().unwrap_or_default().to_owned(),
+                vec![],
+            )),
+        }
+    }
+    let verbs = grammar.get_subcommands().filter(|verb| !verb.is_hide_set());
+    let mut known: Vec<_> = verbs
+        .map(|verb| match verb.get_name() {
+            // It takes the options of the command it explains.
+            "help" => ("help".to_owned(), vec![]),
+            name => (name.to_owned(), options(verb, false)),
+        })
+        .collect();
+    // `main` answers this one before the grammar is asked.
+    known.push(("applets".to_owned(), vec![]));
+    found.extend(compare("command", &known, &told));
+    let exits = [
+        Exit::Done,
+        Exit::Failed,
+        Exit::TimedOut,
+        Exit::Permanent,
+        Exit::Temporary,
+    ];
+    found.extend(compare(
+        "exit code",
+        &exits.map(|exit| exit.code().to_string()),
+        &page.items("EXIT STATUS"),
+    ));
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn every_file_of_a_service_directory_is_on_its_page() {
+    let items = page("eudaemon-service.5").items("DESCRIPTION");
+    for name in eudaemon_config::service_dir::NAMES {
+        assert!(
+            items.iter().any(|item| item.trim_end_matches('/') == *name),
+            "{name}"
+        );
+    }
 }
 
 #[test]

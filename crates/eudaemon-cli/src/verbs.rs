@@ -15,7 +15,8 @@ mod tree;
 mod up;
 
 use eudaemon_core::exit::Exit;
-use grammar::{Args, Verb};
+pub(crate) use grammar::Args;
+use grammar::Verb;
 use std::ffi::OsString;
 use std::io;
 

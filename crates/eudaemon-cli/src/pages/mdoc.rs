@@ -147,7 +147,7 @@ fn plain(lines: &[String]) -> String {
                     look = Look::Argument;
                     continue;
                 }
-                "Cm" | "No" | "Ev" | "Ql" => {
+                "Cm" | "No" | "Ev" | "Ql" | "Pa" => {
                     look = Look::Plain;
                     continue;
                 }

@@ -31,12 +31,18 @@ pub fn has_target(target: &str) -> bool {
 /// Builds the release binary for `target` (`None`: the shipped form if its standard library is installed, else this host) and
 /// answers with its path, as cargo names it.
 pub fn release(target: Option<&str>) -> Result<PathBuf, String> {
+    release_with(target, &[])
+}
+
+/// As [`release`], with these settings in cargo's environment.
+pub fn release_with(target: Option<&str>, settings: &[(&str, &str)]) -> Result<PathBuf, String> {
     let target = match target {
         Some(target) => Some(target),
         None if cfg!(target_arch = "x86_64") && has_target(SHIPPED) => Some(SHIPPED),
         None => None,
     };
     let mut build = cargo();
+    build.envs(settings.iter().copied());
     build.args([
         "build",
         "--release",

@@ -39,7 +39,7 @@ pub fn run(args: &[String]) -> Outcome {
 }
 
 /// Asks the binary which names it answers to; a list kept here would be a second table.
-fn names(bin: &Path) -> Result<Vec<String>, String> {
+pub fn names(bin: &Path) -> Result<Vec<String>, String> {
     let out = Command::new(bin)
         .arg("applets")
         .output()

@@ -1,9 +1,10 @@
-//! Chores: `cargo xtask tidy | ci | long | links | bench | reliability`. Imports none of our crates and is imported by nobody.
+//! Chores: `cargo xtask tidy | ci | long | links | dist | bench | reliability`. Imports none of our crates and is imported by nobody.
 #![allow(clippy::disallowed_methods)] // Chores start programs; no service is started here.
 
 mod bench;
 mod build;
 mod ci;
+mod dist;
 mod links;
 mod long;
 mod reliability;
@@ -17,6 +18,8 @@ usage: cargo xtask tidy                                  what a machine can chec
        cargo xtask ci                                    fmt, clippy, release build, tests
        cargo xtask long [--lives N] [--kills N]          what takes too long for ci: simulated lives, crash injection
        cargo xtask links DIR [--target T] [--bin PATH]   fills DIR with every historic name
+       cargo xtask dist [--target T | --dynamic] [--bin PATH] [--out DIR]
+                                                         what a user gets, in target/dist: a directory and its .tar.gz
        cargo xtask bench [--ours DIR] [--services N] [--rounds R] [--only ROW,…] [--peers P,…] [--scratch DIR]
                                                          ours beside daemontools, runit and s6, as ratios
        cargo xtask reliability --ours DIR [--rounds R] [--only SCENE,…] [--peers P,…] [--scratch DIR]
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "long" => long::run(&args),
         "links" => links::run(&args),
+        "dist" => dist::run(&args),
         "bench" => bench::run(&args),
         "reliability" => reliability::run(&args),
         _ => {

@@ -1,11 +1,12 @@
 //! The subjects: the originals as the distribution installed them, and ours as a directory of links.
 
-use crate::wait::until;
+use crate::wait::{Exit, SOON, child, exit_of, until};
+use crate::world::forking;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -127,7 +128,8 @@ fn originals() -> Option<Bins> {
 }
 
 /// The workspace's target directory.
-pub(crate) fn target() -> PathBuf {
+#[must_use]
+pub fn target() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let root = root.canonicalize().unwrap_or(root);
     match std::env::var_os("CARGO_TARGET_DIR") {
@@ -194,7 +196,8 @@ fn ours() -> Result<Option<Bins>, String> {
 
 fn built() -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut build = Command::new(cargo);
+    build
         .args([
             "build",
             "--release",
@@ -204,10 +207,10 @@ fn built() -> Result<PathBuf, String> {
             "--target-dir",
         ])
         .arg(target())
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
-        .status()
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    let pid = child(|| build.spawn().map(|started| started.id().cast_signed()))
         .map_err(|e| format!("cargo does not run: {e}"))?;
-    if !status.success() {
+    if exit_of(pid, Duration::from_secs(1200)) != Some(Exit::Code(0)) {
         return Err("`cargo build --release -p eudaemon-cli` failed".to_owned());
     }
     Ok(target().join("release/eudaemon"))
@@ -215,12 +218,28 @@ fn built() -> Result<PathBuf, String> {
 
 fn said(binary: &Path, word: &str) -> Result<String, String> {
     let failed = |why: &str| format!("`{} {word}`: {why}", binary.display());
-    let output = Command::new(binary)
-        .arg(word)
-        .output()
+    let mut out = None;
+    // Reaped like all children of a judge: `std` would wait in vain for what our own thread has reaped.
+    let pid = {
+        let _alone = forking();
+        child(|| {
+            let started = Command::new(binary)
+                .arg(word)
+                .stdout(Stdio::piped())
+                .spawn();
+            started.map(|mut started| {
+                out = started.stdout.take();
+                started.id().cast_signed()
+            })
+        })
+        .map_err(|e| failed(&e.to_string()))?
+    };
+    let mut text = String::new();
+    out.as_mut()
+        .map_or(Ok(0), |out| out.read_to_string(&mut text))
         .map_err(|e| failed(&e.to_string()))?;
-    if !output.status.success() {
-        return Err(failed("failed"));
+    match exit_of(pid, SOON) {
+        Some(Exit::Code(0)) => Ok(text),
+        ended => Err(failed(&format!("{ended:?}"))),
     }
-    String::from_utf8(output.stdout).map_err(|e| failed(&e.to_string()))
 }

@@ -15,9 +15,9 @@ mod stage;
 mod wait;
 mod world;
 
-pub use bins::{Bins, Subject, bins, need, skipped};
+pub use bins::{Bins, Subject, bins, need, skipped, target};
 pub use stage::{Stage, both, every_pair, masked};
-pub use wait::{Exit, until};
+pub use wait::{Exit, SOON, until};
 pub use world::{Outcome, Running, World};
 
 /// Signals, by the names the judges use.

@@ -2,14 +2,10 @@
 //! pids and seconds are masked.
 
 use crate::world::{Outcome, Running, World};
-use crate::{Bins, Subject, bins, until};
+use crate::{Bins, SOON, Subject, bins, until};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::ops::Deref;
-use std::time::Duration;
-
-/// How long a scene waits for something that should happen.
-const SOON: Duration = Duration::from_secs(15);
 
 /// Where a scene is played: a world, whose programs are on stage, and what was seen.
 pub struct Stage {

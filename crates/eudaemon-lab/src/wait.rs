@@ -8,6 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long a judge waits for what must happen: a busy machine ten times slower than a developer's has done it by then.
+/// Only what is wrong takes this long.
+pub const SOON: Duration = Duration::from_secs(100);
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

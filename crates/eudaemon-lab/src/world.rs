@@ -3,7 +3,7 @@
 //! Services leave their starters, so a world finds its processes by a mark in their environment or by a working
 //! directory below its own; nothing else on the machine is ever touched.
 
-use crate::wait::{Exit, child, exit_of, pid_of, until};
+use crate::wait::{Exit, SOON, child, exit_of, pid_of, until};
 use crate::{Bins, Signal};
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use std::collections::HashSet;
@@ -22,12 +22,9 @@ use std::time::Duration;
 /// The variable that marks the processes of a world.
 const MARK: &str = "EUDAEMON_LAB_WORLD";
 
-/// How long a program that should end by itself may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// Held while a script is open for writing and while a child is between fork and exec: a child that inherits the open
 /// script would make the kernel refuse to run it (ETXTBSY).
-fn forking() -> MutexGuard<'static, ()> {
+pub(crate) fn forking() -> MutexGuard<'static, ()> {
     static FORKING: Mutex<()> = Mutex::new(());
     FORKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -67,17 +64,24 @@ impl World {
     #[must_use]
     pub fn new(name: &str) -> World {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let mark = format!(
-            "lab-{name}-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let dir = std::env::temp_dir().join(&mark);
-        fs::create_dir_all(dir.join("at")).expect("a temporary directory");
-        World {
-            dir,
-            mark,
-            calls: AtomicU32::new(0),
+        loop {
+            let mark = format!(
+                "lab-{name}-{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            );
+            let dir = std::env::temp_dir().join(&mark);
+            match fs::create_dir(&dir) {
+                // An earlier run of the same pid was ended before it could remove it.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                made => made.expect("a temporary directory"),
+            }
+            fs::create_dir(dir.join("at")).expect("a directory in our own");
+            return World {
+                dir,
+                mark,
+                calls: AtomicU32::new(0),
+            };
         }
     }
 
@@ -126,6 +130,26 @@ impl World {
         file.write_all(text).expect("a written file");
         drop(file);
         fs::rename(&new, &path).expect("a renamed file");
+    }
+
+    /// As [`World::script`] for the `run` of a new directory, which appears at once and whole: whoever watches its parent
+    /// finds no directory without a `run`.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub fn service(&self, rel: impl AsRef<Path>, body: &str) {
+        let made = format!("made-{}", self.calls.fetch_add(1, Ordering::Relaxed));
+        self.script(Path::new(&made).join("run"), body);
+        fs::rename(self.path(&made), self.path(rel)).expect("a directory in place");
+    }
+
+    /// Copies a program to `rel`.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub fn copy(&self, from: &Path, rel: impl AsRef<Path>) {
+        let _alone = forking();
+        fs::copy(from, self.path(rel)).expect("a copy");
     }
 
     /// Reads a file; empty when it is not there (yet).
@@ -220,7 +244,7 @@ impl World {
         input: &[u8],
     ) -> Outcome {
         let running = self.start_with(bins, argv, cwd, env, input);
-        let outcome = running.outcome(PATIENCE).unwrap_or_else(|| {
+        let outcome = running.outcome(SOON).unwrap_or_else(|| {
             let words: Vec<_> = argv
                 .iter()
                 .map(|a| a.as_ref().to_string_lossy().into_owned())
@@ -277,7 +301,7 @@ impl World {
 
     /// Ends every process of this world, and waits until they are gone.
     pub fn end_all(&self) {
-        let gone = until(Duration::from_secs(20), || {
+        let gone = until(SOON, || {
             let all = self.processes();
             // Stopped first, all of them: a supervisor that is still running would start again what we kill.
             for signal in [Signal::STOP, Signal::KILL] {
@@ -321,6 +345,7 @@ impl Drop for World {
             }
         }
         self.end_all();
+        remove_tables(&self.dir);
         if std::env::var_os("EUDAEMON_LAB_KEEP").is_none() {
             let _left_behind = fs::remove_dir_all(&self.dir);
         }
@@ -358,6 +383,25 @@ impl Running {
             err: self.err(),
             code,
         })
+    }
+}
+
+/// Removes the tables in memory that the trees below `dir` left there: those who were killed could not do it themselves. A
+/// tree says by a link where its table is (docs/formats/table.md).
+fn remove_tables(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => remove_tables(&path),
+            Ok(kind) if kind.is_symlink() && entry.file_name() == "table" => {
+                let table = fs::read_link(&path).unwrap_or_default();
+                let extension = table.extension().unwrap_or_default();
+                if extension == "tree" || extension == "service" {
+                    let _gone_already = fs::remove_file(&table);
+                }
+            }
+            Ok(_) | Err(_) => {}
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 //!
 //! **Not tested:** `svc -a` and `svc -i`, to which neither daemon gives a meaning of use here (see `compat/svc.rs`).
 
-use eudaemon_lab::{Bins, Subject, World, bins, masked, need, until};
+use eudaemon_lab::{Bins, SOON, Subject, World, bins, masked, need, until};
 use std::fs;
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::time::Duration;
 
@@ -114,22 +116,37 @@ fn with_ports(text: &str, ports: &[String; 2]) -> String {
         .replace(PORTS[1], &ports[1])
 }
 
-fn free_ports() -> [String; 2] {
-    // Both are held at once, so they differ; they are free again when the daemons ask for them.
-    let hold = || TcpListener::bind(("127.0.0.1", 0)).expect("a loopback port");
-    let held = [hold(), hold()];
-    held.map(|listener| {
-        listener
-            .local_addr()
-            .expect("a bound port")
-            .port()
-            .to_string()
-    })
+/// A port that is ours while this is held: other judges on this machine take the name first, and clients are given ports
+/// above [`EPHEMERAL`] by the kernel.
+struct Port {
+    number: String,
+    _name: UnixListener,
+}
+
+/// First port that the kernel gives to those who ask for any. Source: ip(7), ip_local_port_range.
+const EPHEMERAL: u16 = 32_768;
+
+fn free_port() -> Port {
+    let first = u16::try_from(std::process::id() % 20_000).unwrap_or(0) + 10_000;
+    for port in (first..EPHEMERAL).chain(10_000..first) {
+        // An abstract name is of the network namespace, as a port is, and leaves no file.
+        let name = SocketAddr::from_abstract_name(format!("eudaemon-lab-port-{port}"));
+        let held = UnixListener::bind_addr(&name.expect("a short name"));
+        let free = TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if let (Ok(name), true) = (held, free) {
+            return Port {
+                number: port.to_string(),
+                _name: name,
+            };
+        }
+    }
+    panic!("no free port on the loopback");
 }
 
 fn follow_the_page(bins: &'static Bins, start: &str) {
     let world = World::new("real");
-    let ports = free_ports();
+    let held = [free_port(), free_port()];
+    let ports = held.each_ref().map(|port| port.number.clone());
     for name in ["redis", "nginx"] {
         install(&world, name, &ports);
     }
@@ -156,7 +173,7 @@ fn follow_the_page(bins: &'static Bins, start: &str) {
             .any(|question| step.command.starts_with(question))
             && !DEEDS.iter().any(|deed| step.command.contains(deed));
         let mut seen = String::new();
-        let limit = Duration::from_secs(if repeat { 20 } else { 0 });
+        let limit = if repeat { SOON } else { Duration::ZERO };
         let right = until(limit, || {
             seen = ask();
             all_like(&step.answer, &seen)

@@ -350,7 +350,7 @@ fn rotates_at_the_same_byte_when_lines_come_one_by_one() {
             .split_inclusive('\n')
         {
             log.put(line);
-            s.soon("the line", || queue_empty(&log) && asleep(log.running.pid));
+            s.soon("the line", || idle(&log));
         }
         log.end(s, "multilog");
         s.note(&listing(s, "d"));
@@ -537,7 +537,7 @@ fn term_finishes_the_line_it_is_in() {
         log.put("one\n");
         s.soon("the line", || s.read("d/current") == "one\n");
         log.put("in the mid");
-        s.soon("the part", || queue_empty(&log));
+        s.soon("the part", || idle(&log));
         assert!(s.signal(log.running.pid, Signal::TERM));
         assert_eq!(
             log.running.exit(Duration::from_millis(700)),
@@ -561,7 +561,9 @@ fn term_between_lines_ends_at_once() {
     both("multilog-term-idle", |s| {
         let mut log = Piped::start(s, "multilog t ./d");
         log.put("one\n");
-        s.soon("the line", || s.read("d/current").ends_with(" one\n"));
+        s.soon("the line", || {
+            s.read("d/current").ends_with(" one\n") && idle(&log)
+        });
         assert!(s.signal(log.running.pid, Signal::TERM));
         s.ending("multilog", &log.running);
         let mode = fs::metadata(s.path("d/current"))
@@ -587,17 +589,17 @@ fn alrm_rotates_what_is_not_empty() {
                 .count()
         };
         log.put("one\n");
-        s.soon("the line", || s.read("d/current") == "one\n");
+        s.soon("the line", || s.read("d/current") == "one\n" && idle(&log));
         assert!(s.signal(log.running.pid, Signal::ALARM));
         s.soon("a rotated file", || {
-            rotated() == 1 && s.read("d/current").is_empty()
+            rotated() == 1 && s.read("d/current").is_empty() && idle(&log)
         });
         // Nothing new: nothing to rotate.
         assert!(s.signal(log.running.pid, Signal::ALARM));
-        s.soon("it to hear", || asleep(log.running.pid));
+        s.soon("it to hear", || idle(&log));
         log.put("two\npart");
         s.soon("the second line", || {
-            s.read("d/current").starts_with("two\n") && queue_empty(&log)
+            s.read("d/current").starts_with("two\n") && idle(&log)
         });
         assert!(s.signal(log.running.pid, Signal::ALARM));
         s.soon("a second rotated file", || rotated() == 2);
@@ -620,6 +622,12 @@ fn queue_empty(log: &Piped) -> bool {
         tv_nsec: 0,
     };
     poll(&mut fds, Some(&now)) == Ok(0)
+}
+
+/// Whether it has taken everything and waits for more. Before it waits, a signal is one that came while it wrote, and the
+/// original hears of that only with its next line.
+fn idle(log: &Piped) -> bool {
+    queue_empty(log) && asleep(log.running.pid)
 }
 
 /// Whether a process has heard all its signals and waits again.

@@ -1,6 +1,6 @@
 //! supervise: usage, refusals, the second copy, the one-second gap, `x`, and the status file.
 
-use eudaemon_lab::{Exit, Signal, Stage, both, every_pair, masked, until};
+use eudaemon_lab::{Exit, SOON, Signal, Stage, both, every_pair};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -138,24 +138,37 @@ fn exit_does_not_stop_the_service() {
     });
 }
 
-fn times(s: &Stage, dir: &str) -> Vec<f64> {
-    s.read(format!("{dir}/times"))
+/// The seconds between the moments, in seconds, that a service wrote down.
+fn gaps(s: &Stage, file: &str) -> Vec<f64> {
+    let times: Vec<f64> = s
+        .read(file)
         .lines()
         .filter_map(|line| line.parse().ok())
-        .collect()
+        .collect();
+    times.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
 #[test]
 fn quick_deaths_are_a_second_apart() {
     both("supervise-gap", |s| {
-        s.script("a/run", "date +%s.%N >> times");
+        // The kernel's own stamp of the shell's start, in hundredths of a second: what a busy machine adds before the
+        // first line is not in it.
+        s.script(
+            "a/run",
+            "read -r stat < /proc/$$/stat\nset -- ${stat##*) }\nshift 19\necho \"${1%??}.${1#${1%??}}\" >> times",
+        );
         let _running = s.supervise("a");
-        s.soon("four starts", || times(s, "a").len() >= 4);
-        for pair in times(s, "a").windows(2) {
-            let gap = pair[1] - pair[0];
-            // The stamp is taken by `date`, some milliseconds after the start, so the gap may look that much shorter.
-            assert!((0.9..3.0).contains(&gap), "started after {gap} s");
-        }
+        s.soon("four starts, one of them soon", || {
+            let gaps = gaps(s, "a/times");
+            gaps.len() >= 3 && gaps.iter().any(|gap| *gap < 3.0)
+        });
+        let gaps = gaps(s, "a/times");
+        // What lies between a decision and its fork is lost to the next gap.
+        assert!(gaps.iter().all(|gap| *gap > 0.75), "{gaps:?}");
+        assert!(
+            gaps.iter().sum::<f64>() > 0.9 * gaps.len() as f64,
+            "{gaps:?}"
+        );
         s.note("the gap is a second");
     });
 }
@@ -165,11 +178,12 @@ fn a_long_life_restarts_at_once() {
     both("supervise-long", |s| {
         s.script("a/run", "date +%s.%N >> times\nexec sleep 1.6");
         let _running = s.supervise("a");
-        s.soon("three starts", || times(s, "a").len() >= 3);
-        for pair in times(s, "a").windows(2) {
-            let gap = pair[1] - pair[0];
-            assert!((1.5..2.5).contains(&gap), "started after {gap} s");
-        }
+        // A second more would show each time; a busy machine is not busy each time.
+        s.soon("a restart at once", || {
+            gaps(s, "a/times").iter().any(|gap| *gap < 2.5)
+        });
+        let gaps = gaps(s, "a/times");
+        assert!(gaps.iter().all(|gap| *gap > 1.5), "{gaps:?}");
         s.note("no gap is added to a long life");
     });
 }
@@ -327,7 +341,7 @@ fn comes_back_after_its_own_sigkill_without_leftovers() {
         let first = s.supervise("a");
         s.until_status("a", "a: down");
         s.end_all();
-        assert_eq!(first.exit(Duration::from_secs(5)), Some(Exit::Signal(9)));
+        assert_eq!(first.exit(SOON), Some(Exit::Signal(9)));
         s.play("svok a");
         s.play("svstat a");
         let second = s.supervise("a");
@@ -349,12 +363,11 @@ fn term_of_a_service_by_others_restarts_it() {
         let pid = s.pid("a");
         assert!(s.signal(pid, Signal::KILL));
         s.soon("a second start", || s.read("a/said").lines().count() == 2);
-        s.until_status("a", "up (pid");
-        assert!(until(Duration::from_secs(5), || masked(
-            &s.ask("svstat a").out
-        )
-        .contains("up (pid PID)")));
-        assert_ne!(s.pid("a"), pid);
+        // Its words may come before the status that names it.
+        s.soon("its status", || {
+            let line = s.ask("svstat a").out;
+            line.contains("up (pid") && !line.contains(&format!("(pid {pid})"))
+        });
         s.play("svstat a");
     });
 }

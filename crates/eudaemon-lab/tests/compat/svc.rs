@@ -152,6 +152,7 @@ fn each_letter_does_its_deed() {
         s.play("svc -h a");
         s.play("svc -c a");
         said("HUP", 2);
+        s.soon("it to go on", || !s.ask("svstat a").out.contains("paused"));
         s.play("svstat a");
         s.play("svc -t a");
         said("TERM", 1);
@@ -164,7 +165,7 @@ fn each_letter_does_its_deed() {
         s.play("svc -o a");
         s.play("svstat a");
         s.play("svc -t a");
-        s.until_status("a", "down");
+        s.until_status("a", "a: down");
         s.play("svstat a");
         s.play("svc -u a");
         said("start", 4);
@@ -173,7 +174,7 @@ fn each_letter_does_its_deed() {
         s.until_status("a", "paused");
         s.play("svc -d a");
         said("TERM", 3);
-        s.until_status("a", "down");
+        s.until_status("a", "a: down");
         s.play("svstat a");
         s.play("svc -o a");
         said("start", 5);

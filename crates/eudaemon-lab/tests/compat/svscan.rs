@@ -44,7 +44,7 @@ fn takes_directories_and_links_and_leaves_the_rest() {
         s.note(scan.err().lines().next().unwrap_or_default());
         // One service under two names is one service: device and inode decide.
         symlink("plain", s.path("sv/second-name")).expect("a link");
-        s.script("sv/later/run", "exec sleep 1000");
+        s.service("sv/later", "exec sleep 1000");
         s.until_status("sv/later", "up (pid");
         s.play("svstat sv/second-name sv/plain");
         assert_eq!(s.pid("sv/second-name"), s.pid("sv/plain"));
@@ -71,7 +71,7 @@ fn pipes_a_service_into_its_log() {
         // The logger dies; what is written meanwhile waits in the pipe.
         let logger = s.pid("sv/a/log");
         s.ask("svc -d sv/a/log");
-        s.until_status("sv/a/log", "down");
+        s.until_status("sv/a/log", "log: down");
         assert_ne!(logger, 0);
         s.ask("svc -t sv/a");
         s.soon("a second life", || s.read("sv/a/n") == "2\n");
@@ -81,6 +81,7 @@ fn pipes_a_service_into_its_log() {
             s.read("sv/a/log/all").contains("line 1")
         });
         s.note(&s.read("sv/a/log/all"));
+        s.soon("its standard error", || scan.err().contains("to stderr"));
         s.note(&format!(
             "standard error is svscan's own: {}",
             scan.err().contains("to stderr")
@@ -137,7 +138,7 @@ fn finds_new_directories_and_leaves_removed_ones_running() {
         let pid = s.pid("all/old");
         fs::remove_file(s.path("sv/old")).expect("our link");
         // A directory found later shows that a scan happened after the removal.
-        s.script("sv/third/run", "exec sleep 1000");
+        s.service("sv/third", "exec sleep 1000");
         s.until_status("sv/third", "up (pid");
         assert_eq!(s.pid("all/old"), pid);
         s.play("svstat all/old");
@@ -155,6 +156,8 @@ fn a_service_told_to_exit_comes_back_while_its_link_is_there() {
     every_pair("svscan-exit", |s| {
         s.script("sv/a/run", "echo start >> said; exec sleep 1000");
         s.begin("svscan sv");
+        // Up is the fork, not the script's first line.
+        s.soon("a first start", || s.read("sv/a/said").lines().count() == 1);
         s.until_status("sv/a", "up (pid");
         s.play("svc -dx sv/a");
         s.soon("a second start", || {
@@ -186,7 +189,7 @@ fn goes_on_in_an_empty_directory() {
             "{}",
             scan.err()
         );
-        s.script("sv/a/run", "exec sleep 1000");
+        s.service("sv/a", "exec sleep 1000");
         s.until_status("sv/a", "up (pid");
         s.note(&format!("{}{}", scan.out(), scan.err()));
         s.play("svstat sv/a");

@@ -39,7 +39,7 @@ fn runs_svscan_into_readproctitle() {
                 .collect::<String>()
         };
         s.soon(&format!("the word in the title, not {:?}", title()), || {
-            title().contains("a word")
+            title().contains("a word\n")
         });
         s.note(&title());
         let names: Vec<_> = s

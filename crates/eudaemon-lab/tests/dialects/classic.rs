@@ -1,7 +1,7 @@
 //! `EUDAEMON_DIALECT`: strict 0.76, and encore's rules alone.
 
 use crate::{House, alive, process_group, session};
-use eudaemon_lab::Signal;
+use eudaemon_lab::{SOON, Signal};
 
 const RUN: &str = "echo run >> said\nexec sleep 1000";
 
@@ -76,7 +76,7 @@ fn classic_leaves_everything_running_and_the_next_svscan_takes_it_over() {
     h.says("sv/a/log/said", "log\n");
     let pids = [h.pid("sv/a"), h.pid("sv/a/log")];
     h.kill(svscan.pid, Signal::TERM);
-    assert!(svscan.outcome(crate::SOON).is_some());
+    assert!(svscan.outcome(SOON).is_some());
     h.soon("no engine", || h.named("eud-engine").is_empty());
     assert!(pids.iter().all(|pid| alive(*pid)));
     let again = h.svscan(&["a", "a/log"]);

@@ -1,19 +1,15 @@
 //! A service starts clean, whatever svscan's parent was like: specification §0.6.
 
 use crate::House;
+use eudaemon_lab::{SOON, until};
 use std::collections::BTreeSet;
 use std::fs;
 
 fn descriptors(pid: i32) -> BTreeSet<String> {
     fs::read_dir(format!("/proc/{pid}/fd"))
         .expect("a living process")
-        .map(|entry| {
-            entry
-                .expect("a descriptor")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect()
 }
 
@@ -51,10 +47,10 @@ fn a_service_inherits_nothing_it_was_not_given() {
         let three: BTreeSet<String> = ["0", "1", "2"].map(str::to_owned).into();
         for dir in ["sv/a", "sv/b", "sv/b/log"] {
             let pid = h.pid(dir);
-            h.soon("sleep itself", || {
-                fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "sleep\n")
-            });
-            assert_eq!(descriptors(pid), three, "{dir} with {spawn:?}");
+            h.until_it_is(pid, "sleep");
+            // The loader and the locale open files of their own, and close them.
+            let came = until(SOON, || descriptors(pid) == three);
+            assert!(came, "{dir} with {spawn:?}: {:?}", descriptors(pid));
         }
         // What it was given: svscan's own three, and the pipe.
         let target = |pid: i32, fd: u32| {

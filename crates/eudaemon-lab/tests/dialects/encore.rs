@@ -154,10 +154,13 @@ fn notify_is_told_of_each_script() {
     h.script("a/log", "echo $$ > log.pid\nexec cat >> logged");
     let _running = h.supervise("a");
     h.until_status("a", "running");
+    let pid = |name: &str| h.read(format!("a/{name}.pid")).trim().to_owned();
+    h.soon("their first lines", || {
+        !pid("run").is_empty() && !pid("log").is_empty()
+    });
     h.svc("-d", "a");
     h.until_status("a", "stopped");
     h.svc("-Lk", "a");
-    let pid = |name: &str| h.read(format!("a/{name}.pid")).trim().to_owned();
     let log = pid("log");
     let wanted = [
         format!("4 start start {} 0", pid("start")),
@@ -222,7 +225,7 @@ fn an_executable_log_reads_what_is_written_whoever_is_restarted() {
     let log = pid_in(&h.ask("svstat -L a").out);
     h.svc("-lt", "a");
     h.soon("another run", || {
-        let now = pid_in(&h.svstat("a"));
+        let now = pid_in(&h.ask("svstat -l a").out);
         now.is_some() && now != run
     });
     assert_eq!(
@@ -258,6 +261,7 @@ fn a_log_that_is_down_loses_nothing_and_svup_sees_it() {
     h.script("a/run", "echo \"from $$\"\nexec sleep 1000");
     h.script("a/log", "exec cat >> logged");
     let _running = h.supervise("a");
+    h.until_status("a", "a: up (pid ");
     h.until_status("a", "a log: up");
     let first = h.pid("a");
     h.says("a/logged", &format!("from {first}\n"));

@@ -1,9 +1,8 @@
 //! The same life on kernels without clone3, and without pidfds.
 
 use crate::{House, pid_in};
-use eudaemon_lab::Signal;
 use eudaemon_lab::chaos::tree;
-use std::time::Duration;
+use eudaemon_lab::{SOON, Signal};
 
 fn life(spawn: &str) {
     let Some(h) = House::new("kernel") else {
@@ -12,7 +11,7 @@ fn life(spawn: &str) {
     let h = h.with("EUDAEMON_SPAWN", spawn);
     h.script(
         "sv/a/run",
-        "echo run >> said\necho \"line $$\"\nexec sleep 1000",
+        "echo \"line $$\"\necho run >> said\nexec sleep 1000",
     );
     h.script("sv/a/log/run", "exec cat >> logged");
     let svscan = h.svscan(&["a", "a/log"]);
@@ -33,11 +32,11 @@ fn life(spawn: &str) {
     h.says("sv/a/said", "run\nrun\nrun\nrun\n");
 
     let (living, log) = (h.pid("sv/a"), h.pid("sv/a/log"));
-    let (keeper, engine) = tree(&h, "svscan", Duration::from_secs(10)).expect("a tree");
+    let (keeper, engine) = tree(&h, "svscan", SOON).expect("a tree");
     assert_eq!(keeper, svscan.pid);
     h.kill(engine, Signal::KILL);
     h.soon("another engine", || {
-        tree(&h, "svscan", Duration::from_secs(10)).is_some_and(|(k, e)| k == keeper && e != engine)
+        tree(&h, "svscan", SOON).is_some_and(|(k, e)| k == keeper && e != engine)
     });
     h.never("a second copy", || h.read("sv/a/said").lines().count() != 4);
     assert_eq!((h.pid("sv/a"), h.pid("sv/a/log")), (living, log));
@@ -45,7 +44,7 @@ fn life(spawn: &str) {
     h.until_status("sv/a", "paused");
     h.svc("-c", "sv/a");
     // An end that happens while there is no engine, and one that the next engine sees.
-    let (_, engine) = tree(&h, "svscan", Duration::from_secs(10)).expect("a tree");
+    let (_, engine) = tree(&h, "svscan", SOON).expect("a tree");
     h.kill(engine, Signal::KILL);
     h.kill(living, Signal::KILL);
     h.soon("the fifth run", || h.read("sv/a/said").lines().count() == 5);

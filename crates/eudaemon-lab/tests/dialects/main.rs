@@ -15,13 +15,10 @@ mod svscan;
 mod trigger;
 mod up;
 
-use eudaemon_lab::{Bins, Outcome, Running, Signal, Subject, World, bins, until};
+use eudaemon_lab::{Bins, Outcome, Running, SOON, Signal, Subject, World, bins, until};
 use std::fs;
 use std::ops::Deref;
 use std::time::Duration;
-
-/// What must happen, happens within this time, on a busy machine too.
-const SOON: Duration = Duration::from_secs(20);
 
 /// Longer than the gap between two starts: what has not been started again by then, never is.
 const NEVER: Duration = Duration::from_millis(1600);
@@ -114,6 +111,14 @@ impl House {
 
     fn soon(&self, what: &str, seen: impl FnMut() -> bool) {
         assert!(until(SOON, seen), "waited in vain for: {what}");
+    }
+
+    /// Waits until a process executes the program `name`, and is no longer the shell before it.
+    fn until_it_is(&self, pid: i32, name: &str) {
+        let comm = format!("{name}\n");
+        self.soon(name, || {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|told| told == comm)
+        });
     }
 
     /// Waits until a file has exactly these words.

@@ -1,6 +1,6 @@
 //! s6: specification §2.4, §11.1, §11.2.
 
-use crate::{House, alive, pid_in, state};
+use crate::{House, alive, pid_in, session, state};
 use rustix::fs::{FlockOperation, flock};
 use std::fs;
 
@@ -69,13 +69,19 @@ fn timeout_finish_ends_a_finish_that_stays() {
     h.script("a/finish", "echo $$ >> finishes\nexec sleep 1000");
     h.write("a/timeout-finish", "300");
     let _running = h.supervise("a");
-    h.soon("two runs", || h.read("a/said").lines().count() >= 2);
-    let first: i32 = h
-        .read("a/finishes")
-        .lines()
-        .next()
-        .and_then(|l| l.parse().ok())
-        .expect("a pid");
+    // On a busy machine the first may be ended before its first word.
+    let mut first = 0;
+    h.soon("the word of a finish", || {
+        let told = h.read("a/finishes");
+        first = told
+            .lines()
+            .next()
+            .and_then(|l| l.parse().ok())
+            .unwrap_or(0);
+        first != 0
+    });
+    let runs = h.read("a/said").lines().count();
+    h.soon("another run", || h.read("a/said").lines().count() > runs);
     assert!(!alive(first));
 }
 
@@ -117,26 +123,26 @@ fn the_death_tally_keeps_the_latest() {
         assert!(records.windows(2).all(|two| two[0][..12] < two[1][..12]));
         records.iter().map(|r| (r[12], r[13])).collect::<Vec<_>>()
     };
-    h.soon("four deaths", || deaths() == [(12, 0), (13, 0), (14, 0)]);
+    h.soon("four deaths", || {
+        deaths().last().is_some_and(|last| *last >= (14, 0))
+    });
+    let three = deaths();
+    assert_eq!(three.len(), 3);
+    assert!(
+        three.windows(2).all(|two| two[0].0 + 1 == two[1].0),
+        "{three:?}"
+    );
     // Fewer are to be kept: the latest again.
     h.write("a/max-death-tally", "2\n");
     h.script("a/run", "exec sleep 1000");
     h.soon("a run that stays", || {
-        h.read("a/supervise/state").contains("\"ready\":true")
-            && deaths().last().is_some_and(|last| *last >= (14, 0))
+        pid_in(&h.svstat("a")).is_some_and(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "sleep\n")
+        })
     });
     let last = deaths().last().copied().expect("a death");
-    h.soon("a longer life", || {
-        !until_dead(&h) // The last quick run may still be ending.
-    });
     h.svc("-k", "a");
     h.soon("the kill on record", || deaths() == [last, (0, 9)]);
-}
-
-/// Whether the run that is there ends by itself within a moment.
-fn until_dead(h: &House) -> bool {
-    let pid = h.pid("a");
-    eudaemon_lab::until(std::time::Duration::from_millis(300), || !alive(pid))
 }
 
 #[test]
@@ -272,6 +278,7 @@ fn r_restarts_and_wants_what_was_wanted() {
     h.until_status("a", "paused");
     h.svc("-r", "a");
     h.says("a/said", "run\nterm\nrun\n");
+    h.until_status("a", "a: up (pid ");
     let line = h.svstat("a");
     assert!(!line.contains("paused") && !line.contains("want"), "{line}");
     h.svc("-o", "a");
@@ -305,6 +312,7 @@ fn capital_d_and_u_keep_the_down_file() {
     h.svc("-U", "a");
     h.says("a/said", "run\nrun\n");
     h.soon("no file down", || !h.exists("a/down"));
+    h.until_status("a", "a: up ");
     // Asked twice it is the same.
     h.svc("-U", "a");
     h.never("an end", || !h.svstat("a").starts_with("a: up "));
@@ -358,6 +366,8 @@ fn capital_p_c_and_k_are_for_the_whole_group() {
         pid
     };
     let (first, run) = (child(0), h.pid("a"));
+    h.until_it_is(first, "sleep");
+    h.until_it_is(run, "sleep");
     h.svc("-P", "a");
     h.soon("both stopped", || state(run) == "T" && state(first) == "T");
     h.svc("-C", "a");
@@ -391,8 +401,9 @@ fn what_a_run_leaves_in_its_group_is_told_to_end() {
                 .next()
                 .and_then(|l| l.parse::<i32>().ok())
         };
-        h.soon("both", || {
-            first("a/children").is_some() && first("a/daemons").is_some()
+        h.soon("both, and the daemon in its session", || {
+            let daemon = first("a/daemons");
+            first("a/children").is_some() && daemon.is_some_and(|pid| session(pid) == Some(pid))
         });
         h.write("a/end", "now\n");
         h.soon("a second run", || h.read("a/children").lines().count() == 2);

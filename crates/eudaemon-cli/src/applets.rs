@@ -2,6 +2,8 @@
 //! manual pages. Each program says its own row beside its code.
 
 mod control;
+mod filter;
+mod matchtest;
 mod multilog;
 mod place;
 mod readproctitle;
@@ -9,6 +11,7 @@ mod status;
 mod supervise;
 mod svscan;
 mod svscanboot;
+mod tai64;
 
 use crate::report::Report;
 use eudaemon_core::exit::Exit;
@@ -59,6 +62,10 @@ pub const APPLETS: &[Applet] = &[
     svscanboot::SVSCANBOOT,
     readproctitle::READPROCTITLE,
     multilog::MULTILOG,
+    tai64::TAI64N,
+    tai64::TAI64NLOCAL,
+    tai64::TAI64NFRAC,
+    matchtest::MATCHTEST,
 ];
 
 /// The program of exactly this name.

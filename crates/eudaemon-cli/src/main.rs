@@ -8,6 +8,7 @@ pub(crate) use eudaemon_engine::report;
 #[cfg(test)]
 mod pages;
 mod verbs;
+mod zone;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;

@@ -20,4 +20,5 @@ pub use directory::{
 };
 pub use pattern::matches;
 pub use script::{Action, Directory, Refusal, Script, Stamp};
+pub(crate) use sorter::newline;
 pub use sorter::{HEAD_SIZE, Sink, Sorter, TOLD_SIZE};

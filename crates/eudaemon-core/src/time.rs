@@ -2,6 +2,12 @@
 //!
 //! Decisions use [`Mono`]; stamps use [`Wall`], printed as [`Tai64n`]. The two never meet in a comparison.
 
+mod civil;
+mod lines;
+
+pub use civil::{Civil, DAY, ERA, Span, Zone};
+pub use lines::{Fraction, Local, Restamper, Stamper, Style};
+
 use core::fmt;
 use core::time::Duration;
 

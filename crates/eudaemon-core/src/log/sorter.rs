@@ -172,7 +172,7 @@ impl Sorter {
 }
 
 /// Where the first newline is. Eight bytes at a time, for this is most of the work of a logger.
-pub(super) fn newline(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn newline(bytes: &[u8]) -> Option<usize> {
     const LOW: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     const SOUGHT: u64 = u64::from_ne_bytes([b'\n'; 8]);

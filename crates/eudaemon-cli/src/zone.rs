@@ -1,0 +1,95 @@
+//! The zone of the place we are in, as the C library would find it: `TZ`, or `/etc/localtime`, else UTC.
+//!
+//! Source: tzset(3), and observed with Debian's glibc where it says nothing. jiff reads the rules; where they are found is
+//! decided here, for what it does with `TZ` is not what a C program on the same machine does.
+
+use eudaemon_core::time::{ERA, Span, Zone};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Where names of zones are looked up, if `TZDIR` says nothing.
+const ZONES: &str = "/usr/share/zoneinfo";
+/// The rules of a zone, if `TZ` names summer time and no rules. Source: tzset(3) leaves them to the system; glibc and
+/// tzcode take those of the United States.
+const RULES: &str = ",M3.2.0,M11.1.0";
+/// The Unix seconds jiff is asked about (it knows the years from -9999 to 9999): from here,
+const FROM: i64 = -370_000_000_000;
+/// until here. All others are moved by whole cycles of the calendar until they are among them.
+const UNTIL: i64 = 253_000_000_000;
+
+/// The zone of this process.
+#[must_use]
+pub fn local() -> TimeZone {
+    let tz = std::env::var_os("TZ");
+    let dir = std::env::var_os("TZDIR").map_or_else(|| PathBuf::from(ZONES), PathBuf::from);
+    match tz {
+        None => from_file(Path::new("/etc/localtime")),
+        Some(tz) => from_text(tz.as_bytes(), &dir),
+    }
+    .unwrap_or(TimeZone::UTC)
+}
+
+fn from_file(path: &Path) -> Option<TimeZone> {
+    let bytes = std::fs::read(path).ok()?;
+    TimeZone::tzif("", &bytes).ok()
+}
+
+fn from_text(tz: &[u8], dir: &Path) -> Option<TimeZone> {
+    let name = tz.strip_prefix(b":").unwrap_or(tz);
+    if name.is_empty() {
+        return None;
+    }
+    // A path that begins with a slash stays as it is.
+    let file = from_file(&dir.join(OsStr::from_bytes(name)));
+    file.or_else(|| {
+        let text = std::str::from_utf8(name).ok()?;
+        let ruled = || TimeZone::posix(&format!("{text}{RULES}"));
+        TimeZone::posix(text).or_else(|_| ruled()).ok()
+    })
+}
+
+/// What clocks show here, from one change of theirs to the next.
+#[derive(Clone, Debug)]
+pub struct Place(TimeZone);
+
+impl Place {
+    /// The zone of this process.
+    #[must_use]
+    pub fn here() -> Place {
+        Place(local())
+    }
+}
+
+impl Zone for Place {
+    fn span(&self, secs: i64) -> Span {
+        // Rules repeat with the calendar, and before the first change there is none.
+        let cycles = match secs {
+            ..FROM => (secs - FROM).div_euclid(ERA),
+            FROM..UNTIL => 0,
+            UNTIL.. => (secs - UNTIL).div_euclid(ERA) + 1,
+        };
+        let Ok(at) = Timestamp::from_second(secs - cycles * ERA) else {
+            return Span::NONE;
+        };
+        let offset_secs = self.0.to_offset(at).seconds();
+        if cycles != 0 {
+            return Span {
+                from: secs,
+                until: secs.saturating_add(1),
+                offset_secs,
+            };
+        }
+        // What precedes the next moment is this one, or before it.
+        let soon = at + jiff::SignedDuration::from_nanos(1);
+        let last = self.0.preceding(soon).next();
+        let next = self.0.following(at).next();
+        Span {
+            from: last.map_or(FROM, |change| change.timestamp().as_second()),
+            until: next.map_or(UNTIL, |change| change.timestamp().as_second()),
+            offset_secs,
+        }
+    }
+}

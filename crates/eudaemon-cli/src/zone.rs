@@ -20,24 +20,46 @@ const FROM: i64 = -370_000_000_000;
 /// until here. All others are moved by whole cycles of the calendar until they are among them.
 const UNTIL: i64 = 253_000_000_000;
 
+/// What clocks show here, from one change of theirs to the next.
+#[derive(Clone, Debug)]
+pub struct Place {
+    zone: TimeZone,
+    /// Before this second, clocks show what they show at it.
+    rules_from: i64,
+}
+
+impl Place {
+    /// The place of this process.
+    #[must_use]
+    pub fn here() -> Place {
+        let tz = std::env::var_os("TZ");
+        let dir = std::env::var_os("TZDIR").map_or_else(|| PathBuf::from(ZONES), PathBuf::from);
+        match tz {
+            None => from_file(Path::new("/etc/localtime")),
+            Some(tz) => from_text(tz.as_bytes(), &dir),
+        }
+        .unwrap_or(Place {
+            zone: TimeZone::UTC,
+            rules_from: FROM,
+        })
+    }
+}
+
 /// The zone of this process.
 #[must_use]
 pub fn local() -> TimeZone {
-    let tz = std::env::var_os("TZ");
-    let dir = std::env::var_os("TZDIR").map_or_else(|| PathBuf::from(ZONES), PathBuf::from);
-    match tz {
-        None => from_file(Path::new("/etc/localtime")),
-        Some(tz) => from_text(tz.as_bytes(), &dir),
-    }
-    .unwrap_or(TimeZone::UTC)
+    Place::here().zone
 }
 
-fn from_file(path: &Path) -> Option<TimeZone> {
+fn from_file(path: &Path) -> Option<Place> {
     let bytes = std::fs::read(path).ok()?;
-    TimeZone::tzif("", &bytes).ok()
+    Some(Place {
+        zone: TimeZone::tzif("", &bytes).ok()?,
+        rules_from: FROM,
+    })
 }
 
-fn from_text(tz: &[u8], dir: &Path) -> Option<TimeZone> {
+fn from_text(tz: &[u8], dir: &Path) -> Option<Place> {
     let name = tz.strip_prefix(b":").unwrap_or(tz);
     if name.is_empty() {
         return None;
@@ -47,24 +69,24 @@ fn from_text(tz: &[u8], dir: &Path) -> Option<TimeZone> {
     file.or_else(|| {
         let text = std::str::from_utf8(name).ok()?;
         let ruled = || TimeZone::posix(&format!("{text}{RULES}"));
-        TimeZone::posix(text).or_else(|_| ruled()).ok()
+        Some(Place {
+            zone: TimeZone::posix(text).or_else(|_| ruled()).ok()?,
+            // Observed with Debian's glibc 2.36: rules in TZ begin with 1970.
+            rules_from: 0,
+        })
     })
-}
-
-/// What clocks show here, from one change of theirs to the next.
-#[derive(Clone, Debug)]
-pub struct Place(TimeZone);
-
-impl Place {
-    /// The zone of this process.
-    #[must_use]
-    pub fn here() -> Place {
-        Place(local())
-    }
 }
 
 impl Zone for Place {
     fn span(&self, secs: i64) -> Span {
+        if secs < self.rules_from {
+            let Span { offset_secs, .. } = self.span(self.rules_from);
+            return Span {
+                from: i64::MIN,
+                until: self.rules_from,
+                offset_secs,
+            };
+        }
         // Rules repeat with the calendar, and before the first change there is none.
         let cycles = match secs {
             ..FROM => (secs - FROM).div_euclid(ERA),
@@ -74,7 +96,7 @@ impl Zone for Place {
         let Ok(at) = Timestamp::from_second(secs - cycles * ERA) else {
             return Span::NONE;
         };
-        let offset_secs = self.0.to_offset(at).seconds();
+        let offset_secs = self.zone.to_offset(at).seconds();
         if cycles != 0 {
             return Span {
                 from: secs,
@@ -84,10 +106,12 @@ impl Zone for Place {
         }
         // What precedes the next moment is this one, or before it.
         let soon = at + jiff::SignedDuration::from_nanos(1);
-        let last = self.0.preceding(soon).next();
-        let next = self.0.following(at).next();
+        let last = self.zone.preceding(soon).next();
+        let next = self.zone.following(at).next();
         Span {
-            from: last.map_or(FROM, |change| change.timestamp().as_second()),
+            from: last
+                .map_or(FROM, |change| change.timestamp().as_second())
+                .max(self.rules_from),
             until: next.map_or(UNTIL, |change| change.timestamp().as_second()),
             offset_secs,
         }

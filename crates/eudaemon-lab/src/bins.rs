@@ -27,7 +27,7 @@ pub struct Bins {
 }
 
 /// The programs the judges ask for, with both subjects.
-const FAMILY: [&str; 8] = [
+const FAMILY: [&str; 10] = [
     "svscan",
     "svscanboot",
     "supervise",
@@ -36,6 +36,8 @@ const FAMILY: [&str; 8] = [
     "svstat",
     "readproctitle",
     "multilog",
+    "tai64n",
+    "tai64nlocal",
 ];
 
 impl Bins {

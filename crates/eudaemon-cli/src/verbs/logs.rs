@@ -14,7 +14,6 @@ use eudaemon_core::time::{Tai64n, Wall};
 use eudaemon_engine::request::{Request, VERSION, Verb};
 use eudaemon_sys::watch::{Interest, Mark, Watch, raise_open_files};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -134,7 +133,7 @@ pub fn directories(tree: &Path, name: &str, built_in: Option<&str>) -> Vec<PathB
 
 /// The last lines of log directories, as `status` shows them.
 pub fn tail(screen: Screen, dirs: &[PathBuf], count: u64) -> Result<Vec<u8>, String> {
-    let clock = Clock::new(TimeZone::system(), Timestamp::now());
+    let clock = Clock::new(crate::zone::local(), Timestamp::now());
     let mut out = Vec::new();
     for dir in dirs {
         let unable = |error| {
@@ -288,7 +287,7 @@ impl<W: Write> Reader<W> {
     fn new(tree: &Path, names: Vec<String>, what: &Logs, out: W) -> Reader<W> {
         let now = Timestamp::now();
         let nanos = u64::try_from(now.as_nanosecond()).unwrap_or(0);
-        let zone = TimeZone::system();
+        let zone = crate::zone::local();
         Reader {
             tree: tree.to_owned(),
             names,

@@ -7,7 +7,6 @@ use super::{Stop, print, talk};
 use eudaemon_core::exit::Exit;
 use eudaemon_engine::request::{Request, Service, VERSION, Verb};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 use std::path::Path;
 
@@ -312,7 +311,7 @@ fn summary(services: &[Service]) -> String {
 
 fn page(screen: Screen, tree: &Path, service: &Service, now: f64) -> String {
     let health = Health::of(service);
-    let clock = Clock::new(TimeZone::system(), Timestamp::now());
+    let clock = Clock::new(crate::zone::local(), Timestamp::now());
     let mut out = format!(
         "{} {}  {}\n",
         health.mark(screen),

@@ -12,3 +12,4 @@ mod svok;
 mod svscan;
 mod svscanboot;
 mod svstat;
+mod tai64;

@@ -1,4 +1,5 @@
 use super::*;
+use jiff::tz::TimeZone;
 use std::fs::OpenOptions;
 
 const PIPE: Screen = Screen {

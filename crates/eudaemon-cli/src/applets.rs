@@ -1,6 +1,7 @@
 //! The historic programs: one table, read by `main`, by `eudaemon applets`, by the links and by the judge of the
 //! manual pages. Each program says its own row beside its code.
 
+mod chain;
 mod control;
 mod filter;
 mod matchtest;
@@ -66,6 +67,17 @@ pub const APPLETS: &[Applet] = &[
     tai64::TAI64NLOCAL,
     tai64::TAI64NFRAC,
     matchtest::MATCHTEST,
+    chain::identity::SETUIDGID,
+    chain::identity::ENVUIDGID,
+    chain::identity::SETUSER,
+    chain::environment::ENVDIR,
+    chain::environment::ENVINI,
+    chain::limits::SOFTLIMIT,
+    chain::lock::SETLOCK,
+    chain::group::PGRPHACK,
+    chain::group::FGHACK,
+    chain::argv0::ARGV0,
+    chain::chpst::CHPST,
 ];
 
 /// The program of exactly this name.

@@ -1,6 +1,7 @@
 //! Single-letter options, read as the family reads them. Source: specification §0.4.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 /// One option, in the order they were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,17 @@ impl<'a, F: Fn(u8) -> bool> Options<'a, F> {
             cluster: &[],
             known,
         }
+    }
+
+    /// The argument of the letter just read: the rest of its cluster, or the next word, whatever that is.
+    pub fn argument(&mut self) -> Option<&'a OsStr> {
+        let attached = std::mem::take(&mut self.cluster);
+        if !attached.is_empty() {
+            return Some(OsStr::from_bytes(attached));
+        }
+        let (word, rest) = self.words.split_first()?;
+        self.words = rest;
+        Some(word)
     }
 
     /// The words behind the options, once there are no more options.
@@ -131,5 +143,19 @@ mod tests {
         assert_eq!(read(&["-aZ"]), (vec![a, Opt::Unknown(b'Z')], vec![]));
         assert_eq!(read(&["", "-a"]), (vec![], vec!["".into(), "-a".into()]));
         assert_eq!(read(&["-a-"]), (vec![a, Opt::Unknown(b'-')], vec![]));
+    }
+
+    #[test]
+    fn an_argument_is_attached_or_the_next_word() {
+        let words = ["-ax1", "-x", "--", "-x"].map(OsString::from);
+        let mut options = Options::new(&words, |_| true);
+        assert_eq!(options.next(), Some(Opt::Letter(b'a')));
+        assert_eq!(options.next(), Some(Opt::Letter(b'x')));
+        assert_eq!(options.argument(), Some(OsStr::new("1")));
+        assert_eq!(options.next(), Some(Opt::Letter(b'x')));
+        assert_eq!(options.argument(), Some(OsStr::new("--")));
+        assert_eq!(options.next(), Some(Opt::Letter(b'x')));
+        assert_eq!(options.argument(), None);
+        assert_eq!(options.next(), None);
     }
 }

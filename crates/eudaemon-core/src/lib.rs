@@ -3,17 +3,22 @@
 //!
 //! Modules in reading order: the vocabulary ([`time`], [`words`], [`exit`]), the formats ([`control`], [`status`]), what a
 //! service is ([`definition`]), what a supervisor does next ([`supervise`]), what a scanner does next ([`scan`]), and what
-//! happens to a log line ([`log`]).
+//! happens to a log line ([`log`]). The small programs of a chain: who runs ([`account`]), with which variables
+//! ([`environment`]) and limits ([`limits`]), and where a program is looked for ([`search`]).
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod account;
 pub mod control;
 pub mod definition;
+pub mod environment;
 pub mod exit;
+pub mod limits;
 pub mod log;
 pub mod scan;
+pub mod search;
 pub mod status;
 pub mod supervise;
 pub mod time;

@@ -37,10 +37,12 @@ impl Report {
 
     /// `NAME: illegal option -- LETTER`; the caller's usage follows.
     pub fn illegal_option(name: &OsStr, letter: u8) {
-        let mut bytes = name.as_encoded_bytes().to_vec();
-        bytes.extend_from_slice(b": illegal option -- ");
-        bytes.extend_from_slice(&[letter, b'\n']);
-        to_stderr(&bytes);
+        about_letter(name, b": illegal option -- ", letter);
+    }
+
+    /// `NAME: option requires an argument -- LETTER`; the caller's usage follows.
+    pub fn missing_argument(name: &OsStr, letter: u8) {
+        about_letter(name, b": option requires an argument -- ", letter);
     }
 
     fn say(self, level: &str, text: &[&OsStr], error: Option<&io::Error>) {
@@ -52,6 +54,10 @@ impl Report {
         let words = start.iter().chain(text).chain(end.iter().flatten());
         line(&words.copied().collect::<Vec<_>>());
     }
+}
+
+fn about_letter(name: &OsStr, what: &[u8], letter: u8) {
+    to_stderr(&[name.as_encoded_bytes(), what, &[letter, b'\n']].concat());
 }
 
 /// One line on stderr, whole.

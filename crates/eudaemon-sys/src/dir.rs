@@ -134,6 +134,17 @@ impl Dir {
         Ok(())
     }
 
+    /// Opens whatever has that name for reading, without waiting should it be a FIFO; symbolic links are followed.
+    pub fn open_to_read(&self, name: &[u8]) -> io::Result<std::fs::File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.0, name, flags, Mode::empty())?.into())
+    }
+
+    /// Whether this process may have it as its working directory.
+    pub fn may_be_entered(&self) -> bool {
+        rustix::fs::accessat(&self.0, c".", rustix::fs::Access::EXEC_OK, AtFlags::empty()).is_ok()
+    }
+
     /// The first `most` bytes of a regular file. A FIFO or device in its place is refused, not waited for.
     pub fn read(&self, name: &OsStr, most: usize) -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -176,6 +176,24 @@ pub fn set_mode(file: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, raw(mode))?)
 }
 
+/// Opens a file to hold its lock through an exec, making it with mode 0600 if it is not there: its descriptor is the one
+/// that is not close-on-exec. The file is never emptied, and may be of any kind. Source: specification §7, setlock.
+pub fn open_to_hold(path: impl Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
+    Ok(rustix::fs::open(path, flags, raw(0o600))?)
+}
+
+/// Takes the exclusive lock of an open file, waiting for it as long as another holds it.
+pub fn lock_waiting(file: impl AsFd) -> io::Result<()> {
+    let exclusive = rustix::fs::FlockOperation::LockExclusive;
+    loop {
+        match rustix::fs::flock(&file, exclusive) {
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
 /// Takes the exclusive lock of an open file, or fails at once with EAGAIN if another holds it.
 pub fn lock(file: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::flock(

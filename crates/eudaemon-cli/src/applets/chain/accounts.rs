@@ -1,0 +1,148 @@
+//! Accounts and groups, looked up in `/etc/passwd` and `/etc/group` themselves.
+//!
+//! A static program has no NSS: accounts that only LDAP or systemd knows are not found here, and numbers need no file.
+
+use eudaemon_core::account::{self, Account, Identity, Line};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::ControlFlow;
+
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+/// How much is read at once; the usual file is smaller.
+const READ_SIZE: usize = 8 * 1024;
+/// The longest line that is understood: some ten thousand members of a group.
+const LINE_SIZE_MAX: u64 = 1 << 20;
+
+/// Why a name has no number.
+#[derive(Debug)]
+pub enum Trouble {
+    /// No file knows it, or the line that does cannot be understood.
+    Unknown,
+    /// This file cannot be read.
+    Unreadable(&'static str, io::Error),
+}
+
+/// An account, as its line says it.
+#[derive(Debug)]
+pub struct Known {
+    /// The user's number.
+    pub uid: u32,
+    /// The number of the user's own group.
+    pub gid: u32,
+    /// The home directory.
+    pub home: Vec<u8>,
+    /// The shell.
+    pub shell: Vec<u8>,
+}
+
+/// Looks an account up.
+pub fn find(name: &[u8]) -> Result<Known, Trouble> {
+    if !account::can_be_a_name(name) {
+        return Err(Trouble::Unknown);
+    }
+    let mut known = None;
+    each_line(PASSWD, |line| match account::passwd(line, name) {
+        Line::Other => ControlFlow::Continue(()),
+        Line::Unusable => ControlFlow::Break(()),
+        Line::Found(Account {
+            uid,
+            gid,
+            home,
+            shell,
+        }) => {
+            known = Some(Known {
+                uid,
+                gid,
+                home: home.to_vec(),
+                shell: shell.to_vec(),
+            });
+            ControlFlow::Break(())
+        }
+    })?;
+    known.ok_or(Trouble::Unknown)
+}
+
+/// The account's own group, and every group that lists it, in the file's order. Source: `initgroups(3)`.
+pub fn memberships(name: &[u8], gid: u32) -> Result<Vec<u32>, Trouble> {
+    let mut groups = vec![gid];
+    each_line(GROUP, |line| {
+        if let Some(group) = account::group_with(line, name)
+            && !groups.contains(&group)
+        {
+            groups.push(group);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(groups)
+}
+
+/// The account of these names: in its own group alone, or in the groups that are named, the first of which is its own.
+pub fn identity(user: &[u8], groups: &[&[u8]]) -> Result<Identity, Trouble> {
+    let known = find(user)?;
+    if groups.is_empty() {
+        return Ok(Identity::alone(known.uid, known.gid));
+    }
+    let groups = numbers(groups)?;
+    Ok(Identity {
+        uid: known.uid,
+        gid: *groups.first().ok_or(Trouble::Unknown)?,
+        groups,
+    })
+}
+
+/// The numbers of groups by name, in the order of the names. The first line of a name decides.
+fn numbers(names: &[&[u8]]) -> Result<Vec<u32>, Trouble> {
+    if !names.iter().all(|name| account::can_be_a_name(name)) {
+        return Err(Trouble::Unknown);
+    }
+    let mut found = vec![Line::Other; names.len()];
+    each_line(GROUP, |line| {
+        for (place, name) in found.iter_mut().zip(names) {
+            if *place == Line::Other {
+                *place = account::group(line, name);
+            }
+        }
+        if found.contains(&Line::Other) {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    let number = |line| match line {
+        Line::Found(gid) => Ok(gid),
+        Line::Other | Line::Unusable => Err(Trouble::Unknown),
+    };
+    found.into_iter().map(number).collect()
+}
+
+/// Hands out a file's lines, without their newlines, until told to stop. A file that is not there has none.
+fn each_line(
+    path: &'static str,
+    mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), Trouble> {
+    let unreadable = |error| Trouble::Unreadable(path, error);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(unreadable)?,
+    };
+    let mut reader = BufReader::with_capacity(READ_SIZE, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut bounded = reader.by_ref().take(LINE_SIZE_MAX + 1);
+        if bounded.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
+            return Ok(());
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        } else if u64::try_from(line.len()).is_ok_and(|size| size > LINE_SIZE_MAX) {
+            return Err(unreadable(io::Error::other(
+                "a line of over a million bytes",
+            )));
+        }
+        if take(&line).is_break() {
+            return Ok(());
+        }
+    }
+}

@@ -14,6 +14,29 @@ use std::path::{Path, PathBuf};
 /// Pages of formats, which belong to no program.
 const FORMATS: [&str; 2] = ["eudaemon-log", "eudaemon-service"];
 
+/// Programs whose pages are there before them. To be emptied when they come.
+const COMING: [&str; 19] = [
+    "argv0",
+    "chpst",
+    "envdir",
+    "envini",
+    "envuidgid",
+    "fghack",
+    "matchtest",
+    "pgrphack",
+    "runsv",
+    "runsvdir",
+    "setlock",
+    "setuidgid",
+    "setuser",
+    "softlimit",
+    "sv",
+    "svlogd",
+    "tai64n",
+    "tai64nfrac",
+    "tai64nlocal",
+];
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man")
 }
@@ -108,6 +131,7 @@ fn every_program_has_its_page_and_no_page_is_without_a_program() {
     for page in &pages {
         let known = page.stem() == "eudaemon"
             || FORMATS.contains(&page.stem())
+            || COMING.contains(&page.stem())
             || APPLETS.iter().any(|applet| applet.name == page.stem());
         if !known {
             found.push(format!("{}: there is no such program", page.file()));

@@ -54,6 +54,7 @@ enum Header {
     RingHead = 9,
     EnginePid = 10,
     KeeperPid = 11,
+    Acting = 12,
 }
 
 /// What a slot says of its child.
@@ -160,6 +161,7 @@ impl Table {
     pub fn begin_tree(&self) {
         self.header(Header::Stop).store(0, SeqCst);
         self.header(Header::Signals).store(0, SeqCst);
+        self.header(Header::Acting).store(0, SeqCst);
     }
     /// Begins a keeper's time: children of an earlier keeper are from now on known to be nobody's.
     pub fn begin_epoch(&self, keeper: u32) {
@@ -197,19 +199,23 @@ impl Table {
         self.header(Header::Signals)
             .fetch_or(1 << (signal.number_linux() & 63), SeqCst);
     }
-    /// The signals that have come and are not yet acted on. Each is to be forgotten only after that.
+    /// The signals that have come and are to be acted on, those first that an engine was killed over. One that comes again
+    /// from now on is another, and each is kept until [`Table::signal_done`]: written down as being acted on before it is
+    /// taken from those that came, so a kill between the two doubles it and loses nothing.
     #[must_use]
-    pub fn signals(&self) -> Vec<Signal> {
-        let bits = self.header(Header::Signals).load(SeqCst);
+    pub fn take_signals(&self) -> Vec<Signal> {
+        let came = self.header(Header::Signals).load(SeqCst);
+        let acting = self.header(Header::Acting).fetch_or(came, SeqCst) | came;
+        self.header(Header::Signals).fetch_and(!came, SeqCst);
         (0..64)
-            .filter(|bit| bits >> bit & 1 == 1)
+            .filter(|bit| acting >> bit & 1 == 1)
             .filter_map(Signal::from_number_linux)
             .collect()
     }
     /// A signal has been acted on.
-    pub fn forget_signal(&self, signal: Signal) {
+    pub fn signal_done(&self, signal: Signal) {
         let bit: u64 = 1 << (signal.number_linux() & 63);
-        self.header(Header::Signals).fetch_and(!bit, SeqCst);
+        self.header(Header::Acting).fetch_and(!bit, SeqCst);
     }
     /// How far a stop has gone.
     #[must_use]
@@ -632,6 +638,22 @@ mod tests {
         assert_eq!(table.unfinished_commands(), Some((3, b"Lud".to_vec(), 2)));
         table.empty_inbox();
         assert_eq!(table.unfinished_commands(), None);
+    }
+
+    #[test]
+    fn a_signal_that_comes_again_while_it_is_acted_on_is_another() {
+        let table = Table::anonymous(8).expect("table");
+        table.post_signal(Signal::Hup);
+        table.post_signal(Signal::Term);
+        assert_eq!(table.take_signals(), [Signal::Hup, Signal::Term]);
+        table.signal_done(Signal::Term);
+        table.post_signal(Signal::Hup);
+        table.signal_done(Signal::Hup);
+        assert_eq!(table.take_signals(), [Signal::Hup]);
+        // The engine is killed over it; the next acts on it.
+        assert_eq!(table.take_signals(), [Signal::Hup]);
+        table.signal_done(Signal::Hup);
+        assert_eq!(table.take_signals(), []);
     }
 
     #[test]

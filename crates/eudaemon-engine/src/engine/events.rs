@@ -105,11 +105,12 @@ impl Engine<'_> {
         self.on_signals();
     }
 
-    /// Acts on what the keeper was sent. A signal is forgotten only then, so a kill loses none.
+    /// Acts on what the keeper was sent. A signal is done only then, so a kill loses none; the bell rings for those that
+    /// come meanwhile.
     pub(super) fn on_signals(&mut self) {
-        for signal in self.table.signals() {
+        for signal in self.table.take_signals() {
             self.on_signal(signal);
-            self.table.forget_signal(signal);
+            self.table.signal_done(signal);
         }
     }
 

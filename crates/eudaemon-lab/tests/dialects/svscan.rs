@@ -183,13 +183,14 @@ fn hup_looks_at_once() {
         return;
     };
     fs::create_dir_all(h.path("sv")).expect("a directory");
-    let names = ["a", "b", "c"];
+    // The next HUP comes while the one before is still being acted on: the service that it brought has spoken already.
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
     for name in names {
         symlink(format!("../late/{name}"), h.path("sv").join(name)).expect("a link");
     }
     let svscan = h.begin("svscan sv");
     h.soon("its complaint", || {
-        svscan.err().contains("unable to stat c")
+        svscan.err().contains("unable to stat l")
     });
     // Nothing in `sv` changes, so without HUP each would be seen at a regular look: all but the first five seconds later.
     for name in names {

@@ -15,14 +15,13 @@ use std::path::{Path, PathBuf};
 const FORMATS: [&str; 2] = ["eudaemon-log", "eudaemon-service"];
 
 /// Programs whose pages are there before them. To be emptied when they come.
-const COMING: [&str; 19] = [
+const COMING: [&str; 15] = [
     "argv0",
     "chpst",
     "envdir",
     "envini",
     "envuidgid",
     "fghack",
-    "matchtest",
     "pgrphack",
     "runsv",
     "runsvdir",
@@ -32,9 +31,6 @@ const COMING: [&str; 19] = [
     "softlimit",
     "sv",
     "svlogd",
-    "tai64n",
-    "tai64nfrac",
-    "tai64nlocal",
 ];
 
 fn folder() -> PathBuf {

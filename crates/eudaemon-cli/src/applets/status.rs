@@ -180,7 +180,17 @@ pub fn svstat(call: &Call) -> u8 {
     let (side, services) = match dialect {
         Dialect::Classic => plain,
         // What 0.76 would have taken for a directory still is one.
-        Dialect::Auto => Side::read(&call.words).unwrap_or(plain),
+        Dialect::Auto => match Side::read(&call.words) {
+            Ok((side, services)) => {
+                let taken = call.words.len() - services.len();
+                let last = call.words[..taken].last();
+                // Such a word ends the options and is dropped where encore reads it; here only `--` itself does.
+                let dropped =
+                    last.is_some_and(|word| word.len() > 2 && word.as_bytes().starts_with(b"--"));
+                (side, &call.words[taken - usize::from(dropped)..])
+            }
+            Err(_) => plain,
+        },
         Dialect::Encore => match Side::read(&call.words) {
             Ok((side, services)) if !services.is_empty() => (side, services),
             read => {

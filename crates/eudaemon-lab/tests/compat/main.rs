@@ -4,6 +4,7 @@
 //! bytewise); svstat of a service that died within its second (the original says `up` until its nap ends, ours says
 //! `down … want up`, as it is); anything of encore, runit or s6, which the original does not know.
 
+mod help;
 mod multilog;
 mod readproctitle;
 mod supervise;

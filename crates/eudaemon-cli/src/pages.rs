@@ -139,6 +139,30 @@ fn every_program_has_its_page_and_no_page_is_without_a_program() {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
+#[test]
+fn the_table_of_programs_is_that_of_the_binary() {
+    let text =
+        std::fs::read_to_string(folder().join("../programs.md")).expect("the table is in docs");
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| [")?.split_once("](man/"));
+    let told: Vec<(String, String)> = rows
+        .filter(|(name, _)| !COMING.contains(name))
+        .map(|(name, rest)| {
+            let purpose = rest.split(" | ").nth(1).unwrap_or_default();
+            (name.to_owned(), purpose.to_owned())
+        })
+        .collect();
+    let rows = APPLETS
+        .iter()
+        .filter(|applet| !COMING.contains(&applet.name));
+    let rows: Vec<_> = rows
+        .map(|applet| (applet.name.to_owned(), applet.purpose.to_owned()))
+        .collect();
+    let found = compare("program", &rows, &told);
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
 fn page(file: &str) -> Page {
     Page::read(&folder().join(file))
 }

@@ -15,23 +15,7 @@ use std::path::{Path, PathBuf};
 const FORMATS: [&str; 2] = ["eudaemon-log", "eudaemon-service"];
 
 /// Programs whose pages are there before them. To be emptied when they come.
-const COMING: [&str; 15] = [
-    "argv0",
-    "chpst",
-    "envdir",
-    "envini",
-    "envuidgid",
-    "fghack",
-    "pgrphack",
-    "runsv",
-    "runsvdir",
-    "setlock",
-    "setuidgid",
-    "setuser",
-    "softlimit",
-    "sv",
-    "svlogd",
-];
+const COMING: [&str; 4] = ["runsv", "runsvdir", "sv", "svlogd"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man")

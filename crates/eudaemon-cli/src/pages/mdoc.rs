@@ -153,10 +153,12 @@ fn plain(lines: &[String]) -> String {
                 }
                 "..." | "," => {
                     out.push_str(word);
+                    glue = false;
                     continue;
                 }
                 "|" => {
-                    put(&mut out, &mut glue, "|");
+                    out.push('|');
+                    glue = true;
                     continue;
                 }
                 other => other
@@ -192,11 +194,15 @@ fn macros_are_read_as_they_look() {
     );
     assert_eq!(
         plain(".No x\n.Oo\n.Fl -wait Ar secs |\n.Fl -no-block\n.Oc\n.Ar name ..."),
-        "x [--wait SECS | --no-block] NAME..."
+        "x [--wait SECS|--no-block] NAME..."
     );
     assert_eq!(
         plain(".No Fl s , Fl -signal Ar signal"),
         "-s, --signal SIGNAL"
+    );
+    assert_eq!(
+        plain(".No x\n.Oo\n.Fl l | L Ar lock\n.Oc Ns ...\n.Ar y"),
+        "x [-l|-L LOCK]... Y"
     );
     assert_eq!(plain(".No Fl t Ns Oo Cm t Oc"), "-t[t]");
 }

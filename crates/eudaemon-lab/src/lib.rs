@@ -15,7 +15,7 @@ mod stage;
 mod wait;
 mod world;
 
-pub use bins::{Bins, Subject, bins, need, skipped, target};
+pub use bins::{Bins, Subject, bins, need, need_root, skipped, target};
 pub use stage::{Stage, both, every_pair, masked};
 pub use wait::{Exit, SOON, until};
 pub use world::{Outcome, Running, World};

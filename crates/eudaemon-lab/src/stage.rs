@@ -54,6 +54,18 @@ impl Stage {
         outcome
     }
 
+    /// Runs a line of the shell to its end, with the subject's programs first in its PATH, and writes down what was said.
+    pub fn play_shell(&self, line: &str) -> Outcome {
+        let outcome = self.world.run(self.service, &["/bin/sh", "-c", line]);
+        self.note(&format!(
+            "$ {line}\n{}{}> {}",
+            marked(' ', &masked(&outcome.out)),
+            marked('!', &masked(&outcome.err)),
+            outcome.code
+        ));
+        outcome
+    }
+
     /// Runs a program to its end and keeps it out of the transcript.
     pub fn ask(&self, line: &str) -> Outcome {
         let argv = words(line);

@@ -2,8 +2,6 @@
 //! and by ours, compared section by section.
 //!
 //! Nothing of the suite is kept here: the source package is fetched by apt at run time into `target/lab/rts`.
-//!
-//! **Not tested:** the sections of programs we do not have yet ([`NOT_YET`]) may differ, and are named when they do.
 
 use eudaemon_lab::{Bins, Subject, World, bins, need, skipped, target};
 use std::fs;
@@ -13,17 +11,6 @@ use std::time::Duration;
 
 /// The suite alone sleeps for half a minute, and a mirror may be slow.
 const LONG: Duration = Duration::from_secs(900);
-
-/// Programs of the suite that another issue brings: a section that starts with one of these may differ.
-const NOT_YET: [&str; 7] = [
-    "softlimit",
-    "fghack",
-    "pgrphack",
-    "envuidgid",
-    "setuidgid",
-    "envdir",
-    "setlock",
-];
 
 /// All programs the suite calls.
 const CALLED: [&str; 16] = [
@@ -75,7 +62,7 @@ fn every_section_is_as_the_originals() {
     );
     let Some(seen) = seen else { return };
     let seen = sections(&seen);
-    let (mut wrong, mut later) = (String::new(), Vec::new());
+    let mut wrong = String::new();
     for (title, body) in &expected {
         let theirs = seen
             .iter()
@@ -84,26 +71,12 @@ fn every_section_is_as_the_originals() {
         if theirs == Some(body) {
             continue;
         }
-        // Only as long as the program is not there: once it is, its sections are judged like all others.
-        let awaits = |name: &&str| {
-            title.starts_with(&format!("{name} "))
-                && ours.is_some_and(|ours| !ours.dir().join(name).exists())
-        };
-        if NOT_YET.iter().any(awaits) {
-            later.push(title.as_str());
-            continue;
-        }
         wrong += &format!(
             "--- {title}\noriginal:\n{body}ours:\n{}",
             theirs.unwrap_or("(no such section)\n")
         );
     }
-    let equal = expected.len() - later.len();
-    tell(&format!(
-        "rts: {equal} of {} sections equal, {} wait for their programs: {later:?}",
-        expected.len(),
-        later.len()
-    ));
+    tell(&format!("rts: {} sections played by both", expected.len()));
     assert!(wrong.is_empty(), "{wrong}");
     let extra: Vec<_> = seen
         .iter()
@@ -144,16 +117,8 @@ fn play(bins: &Bins, suite: &Path) -> String {
     let world = World::new("rts");
     world.write("here/x", "");
     for name in CALLED {
-        let program = bins.dir().join(name);
-        if program.exists() {
-            symlink(program, world.path("here").join(name)).expect("a link");
-        } else {
-            // So that the host's own program can never stand in for a missing one.
-            world.script(
-                format!("here/{name}"),
-                &format!("echo no {name} yet >&2; exit 127"),
-            );
-        }
+        // A missing one is a broken link, so that the host's own can never stand in for it.
+        symlink(bins.dir().join(name), world.path("here").join(name)).expect("a link");
     }
     let matchtest = bins.dir().join("matchtest");
     if matchtest.exists() {

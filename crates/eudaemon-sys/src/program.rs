@@ -4,6 +4,7 @@
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicU8, Ordering};
 use eudaemon_core::search::{Miss, Search};
+use rustix::io::Errno;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -234,13 +235,15 @@ pub fn hand_on(fd: &impl AsFd, more: usize) -> io::Result<Vec<OwnedFd>> {
     copies.collect()
 }
 
-/// Adds to the nice value; the system keeps it within its bounds. Source: `setpriority(2)`.
+/// Adds to the nice value; the system keeps it within its bounds. Source: `nice(2)`.
 pub fn add_niceness(more: i32) -> io::Result<()> {
     let now = rustix::process::getpriority_process(None)?;
-    Ok(rustix::process::setpriority_process(
-        None,
-        now.saturating_add(more),
-    )?)
+    let wanted = now.saturating_add(more);
+    match rustix::process::setpriority_process(None, wanted) {
+        // What setpriority(2) calls EACCES, nice(2) calls EPERM, and the family's messages with it.
+        Err(Errno::ACCESS) => Err(Errno::PERM.into()),
+        done => Ok(done?),
+    }
 }
 
 /// Makes the working directory the root of this process. Source: `chroot(2)`.

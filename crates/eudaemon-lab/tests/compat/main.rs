@@ -2,9 +2,12 @@
 //!
 //! **Not compared, on purpose:** the order in which svscan starts services (the original's is the directory's, ours is
 //! bytewise); svstat of a service that died within its second (the original says `up` until its nap ends, ours says
-//! `down … want up`, as it is); anything of encore, runit or s6, which the original does not know.
+//! `down … want up`, as it is); anything of encore or s6, which the original does not know; `chpst` with the numbers it
+//! misreads (`dialects/privilege.rs`).
 
 mod help;
+mod chain;
+mod chpst;
 mod multilog;
 mod readproctitle;
 mod supervise;

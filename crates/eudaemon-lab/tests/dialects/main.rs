@@ -5,10 +5,12 @@
 //! **Not tested:** encore's own programs beside ours (Debian has no package of them); a kernel without the calls that
 //! `EUDAEMON_SPAWN` switches off; s6's default of five seconds for `finish`.
 
+mod chain;
 mod classic;
 mod clean;
 mod encore;
 mod kernel;
+mod privilege;
 mod runit;
 mod s6;
 mod svscan;
@@ -69,6 +71,12 @@ impl House {
     fn ask(&self, line: &str) -> Outcome {
         let argv: Vec<&str> = line.split(' ').collect();
         self.world.run_with(self.bins, &argv, "", &self.env(), b"")
+    }
+
+    /// Runs a line of the shell, with our programs first in its PATH.
+    fn sh(&self, line: &str) -> Outcome {
+        let words = ["/bin/sh", "-c", line];
+        self.world.run_with(self.bins, &words, "", &self.env(), b"")
     }
 
     /// Starts supervise and waits until svok says yes.

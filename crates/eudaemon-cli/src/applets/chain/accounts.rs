@@ -4,15 +4,15 @@
 
 use eudaemon_core::account::{self, Account, Identity, Line};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
 /// How much is read at once; the usual file is smaller.
-const READ_SIZE: usize = 8 * 1024;
+const READ_SIZE: usize = 4096;
 /// The longest line that is understood: some ten thousand members of a group.
-const LINE_SIZE_MAX: u64 = 1 << 20;
+const LINE_SIZE_MAX: usize = 1 << 20;
 
 /// Why a name has no number.
 #[derive(Debug)]
@@ -122,27 +122,45 @@ fn each_line(
     mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), Trouble> {
     let unreadable = |error| Trouble::Unreadable(path, error);
-    let file = match File::open(path) {
+    let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(unreadable)?,
     };
-    let mut reader = BufReader::with_capacity(READ_SIZE, file);
-    let mut line = Vec::new();
+    let mut chunk = [0; READ_SIZE];
+    // The start of a line of which the rest is not read yet.
+    let mut begun = Vec::new();
     loop {
-        line.clear();
-        let mut bounded = reader.by_ref().take(LINE_SIZE_MAX + 1);
-        if bounded.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
-            return Ok(());
+        let length = match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut rest = &chunk[..length];
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let flow = if begun.is_empty() {
+                take(&rest[..end])
+            } else {
+                begun.extend_from_slice(&rest[..end]);
+                let flow = take(&begun);
+                begun.clear();
+                flow
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+            rest = &rest[end + 1..];
         }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        } else if u64::try_from(line.len()).is_ok_and(|size| size > LINE_SIZE_MAX) {
+        begun.extend_from_slice(rest);
+        if begun.len() > LINE_SIZE_MAX {
             return Err(unreadable(io::Error::other(
                 "a line of over a million bytes",
             )));
         }
-        if take(&line).is_break() {
-            return Ok(());
-        }
     }
+    if !begun.is_empty() {
+        // Nothing is behind it, so it does not matter whether to go on.
+        let _ = take(&begun);
+    }
+    Ok(())
 }

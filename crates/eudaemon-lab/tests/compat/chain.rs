@@ -1,7 +1,9 @@
 //! The chain loaders of 0.76, the original and ours.
 //!
 //! **Not compared:** `softlimit` with an empty value (the original ends by SIGSEGV); a file of `envdir` with `=` in its
-//! name, and a variable that is there twice (`dialects/chain.rs`).
+//! name, and a variable that is there twice (`dialects/chain.rs`); a FIFO of `envdir` that has a line and no end yet (the
+//! original reads on and fails, ours needs no more); which number a link's own file gets when 0 is closed (the original
+//! takes 0 for it, ours never does).
 
 use eudaemon_lab::{Stage, both, need_root};
 use std::fs;
@@ -105,7 +107,7 @@ fn the_program_is_looked_for_in_our_own_path() {
                 "P=$(command -v pgrphack); env -i $P true",
                 "P=$(command -v pgrphack); env -i $P nosuch",
                 "P=$(command -v pgrphack); PATH=bad:bin $P tool",
-                "P=$(command -v envdir); PATH=$PWD/bin $P env tool",
+                "P=$(command -v envdir); PATH=$PWD/bin $P env tool | sed s,.*/bin,bin,",
                 "pgrphack refused/tool",
                 "pgrphack refused",
                 "pgrphack sh -c 'exit 42'",
@@ -144,7 +146,6 @@ fn a_directory_becomes_variables() {
                 "envdir -- e true",
                 "envdir -q e true",
                 "exec 3<>fifo/A; envdir fifo true",
-                "(exec 3<>fifo/A; echo told >&3; envdir fifo sh -c 'echo $A')",
                 "envdir e envdir none envdir e sh -c 'echo \"$A$B$C\"'",
             ],
         );
@@ -364,9 +365,6 @@ fn signals_and_streams_are_handed_on() {
                     &format!("trap '' TERM HUP USR1; {link} grep -E '^SigIgn' /proc/self/status"),
                     &format!("{link} yes | head -n 1"),
                     &format!(
-                        "{link} {link} sh -c 'test -e /proc/$$/fd/0 && echo open || echo closed' <&-"
-                    ),
-                    &format!(
                         "{link} sh -c 'test -e /proc/$$/fd/2 && echo open || echo closed' 2>&-"
                     ),
                     &format!(
@@ -375,6 +373,11 @@ fn signals_and_streams_are_handed_on() {
                     &format!("{link} nosuch 2>&-"),
                 ],
             );
+            if !matches!(link, "setlock lock" | "fghack") {
+                s.play_shell(&format!(
+                    "{link} {link} sh -c 'test -e /proc/$$/fd/0 && echo open || echo closed' <&-"
+                ));
+            }
         }
     });
 }

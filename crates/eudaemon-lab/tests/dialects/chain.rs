@@ -61,12 +61,9 @@ fn a_variable_that_is_there_twice_is_gone_twice() {
     };
     h.write("e/A", "new\n");
     h.write("none/A", "");
-    // A shell keeps one string of a name; perl's exec hands on what it is given, and awk reads it back.
+    // A shell keeps one string of a name.
     for (dir, seen) in [("e", "A=new\n"), ("none", "")] {
-        let line = format!(
-            "P=$(command -v envdir); exec 3<>/dev/null; \
-             printf 'A=1\\0B=2\\0A=3\\0' > block; ./twice $P {dir} /usr/bin/env | grep ^A="
-        );
+        let line = format!("P=$(command -v envdir); ./twice $P {dir} /usr/bin/env | grep ^A=");
         h.write(
             "twice.c",
             "#include <unistd.h>\nint main(int n, char **v) { char *e[] = {\"A=1\", \"B=2\", \"A=3\", 0}; return execve(v[1], v + 1, e), n; }\n",
@@ -126,10 +123,27 @@ fn softlimit_reads_variables_and_lifts_limits() {
         "{}",
         classic.err
     );
-    if need_root() {
-        let run = h.sh("ulimit -c 5; softlimit -c - sh -c 'ulimit -c; ulimit -Hc'");
-        assert_eq!(said(&run), ("unlimited\nunlimited\n", "", 0));
-    }
+    let run = h.sh("ulimit -Sf 5; softlimit -f - sh -c 'ulimit -f; ulimit -Hf'");
+    assert_eq!(said(&run), ("unlimited\nunlimited\n", "", 0));
+}
+
+/// The descriptor of a lock is never one that was closed: the program would find it as its input.
+#[test]
+fn a_lock_is_never_somebodys_input() {
+    let Some(h) = House::new("chain-closed") else {
+        return;
+    };
+    let line = "setlock lock sh -c 'ls -l /proc/$$/fd > fds; setlock -n lock true' <&-";
+    let busy = "setlock: fatal: unable to lock lock: temporary failure\n";
+    assert_eq!(said(&h.sh(line)), ("", busy, 111));
+    let held = h.read("fds");
+    let numbers: Vec<_> = held
+        .lines()
+        .filter(|line| line.ends_with("/lock"))
+        .filter_map(|line| line.split_once(" -> ")?.0.rsplit(' ').next())
+        .collect();
+    assert_eq!(numbers, ["3"], "{held}");
+    assert!(!held.contains("/dev/null"), "{held}");
 }
 
 #[test]

@@ -62,8 +62,11 @@ pub fn envdir(call: &Call) -> u8 {
                 return usage(report, encores);
             }
         },
-        // What encore would refuse is a directory of 0.76.
-        Dialect::Auto => options(&call.words).unwrap_or((None, &call.words)),
+        // Whoever does not say `-p` says a directory, as in 0.76, whatever it begins with.
+        Dialect::Auto => match options(&call.words) {
+            Ok((Some(prefix), words)) => (Some(prefix), words),
+            Ok((None, _)) | Err(_) => (None, call.words.as_slice()),
+        },
     };
     let [directory, program @ ..] = words else {
         return usage(report, told(prefix, dialect, encores));

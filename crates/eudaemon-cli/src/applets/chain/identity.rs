@@ -66,8 +66,11 @@ pub fn setuidgid(call: &Call) -> u8 {
                 return report.usage("setuidgid [-s] account child");
             }
         },
-        // What encore would refuse is an account of 0.76, which then refuses it.
-        Dialect::Auto => options(&call.words).unwrap_or((false, &call.words)),
+        // Whoever does not say `-s` says an account, as in 0.76, whatever it begins with.
+        Dialect::Auto => match options(&call.words) {
+            Ok((true, words)) => (true, words),
+            Ok((false, _)) | Err(_) => (false, call.words.as_slice()),
+        },
     };
     let [account, program @ ..] = words else {
         return usage(report, all_groups, dialect, plain);

@@ -7,7 +7,7 @@ _eudaemon() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         -C | --directory) tree=(-C "${COMP_WORDS[++i]}") ;;
-        -s | --signal | --wait | -n | --lines) ((++i)) ;;
+        -s | --signal | --wait | -n | --lines | --since | --until | -g | --grep) ((++i)) ;;
         -*) ;;
         *) [[ $verb ]] || verb=${COMP_WORDS[i]} ;;
         esac
@@ -18,7 +18,8 @@ _eudaemon() {
         return
         ;;
     -s | --signal) words='TERM HUP INT QUIT ABRT KILL USR1 USR2 ALRM CONT STOP TSTP WINCH' ;;
-    --wait | -n | --lines) return ;;
+    --since | --until) words='now today yesterday' ;;
+    --wait | -n | --lines | -g | --grep) return ;;
     *)
         words='-C --directory -h --help'
         case $verb in
@@ -26,7 +27,7 @@ _eudaemon() {
         status) words+=' --json -a --all' services=yes ;;
         start | stop | restart | reload) words+=' --wait --no-block' services=yes ;;
         kill) words+=' -s --signal' services=yes ;;
-        logs) words+=' -f --follow -n --lines' services=yes ;;
+        logs) words+=' -f --follow -n --lines --since --until -g --grep' services=yes ;;
         esac
         if [[ $cur != -* ]]; then
             case $verb in

@@ -41,6 +41,9 @@ complete -c eudaemon -n '__fish_seen_subcommand_from kill' -s s -l signal -x -d 
     -a 'TERM HUP INT QUIT ABRT KILL USR1 USR2 ALRM CONT STOP TSTP WINCH'
 complete -c eudaemon -n '__fish_seen_subcommand_from logs' -s f -l follow -d 'Go on with new lines'
 complete -c eudaemon -n '__fish_seen_subcommand_from logs' -s n -l lines -x -d 'How many of the last lines'
+complete -c eudaemon -n '__fish_seen_subcommand_from logs' -l since -x -a 'today yesterday' -d 'No lines from before'
+complete -c eudaemon -n '__fish_seen_subcommand_from logs' -l until -x -a 'today yesterday' -d 'No lines from after'
+complete -c eudaemon -n '__fish_seen_subcommand_from logs' -s g -l grep -x -d 'Only lines that match'
 complete -c eudaemon -n '__fish_seen_subcommand_from completions' -a 'bash zsh fish'
 complete -c eudaemon -n '__fish_seen_subcommand_from help' -a "$verbs"
 complete -c eud -w eudaemon

@@ -46,6 +46,8 @@ _eudaemon() {
         kill) _arguments $general {-s+,--signal=}'[the signal]:signal:(TERM HUP INT QUIT ABRT KILL USR1 USR2 ALRM CONT STOP TSTP WINCH)' \
             '*:service:_eudaemon_services' ;;
         logs) _arguments $general {-f,--follow}'[go on with new lines]' {-n+,--lines=}'[how many of the last lines]:number:' \
+            '--since=[no lines from before]:when:(today yesterday)' '--until=[no lines from after]:when:(today yesterday)' \
+            {-g+,--grep=}'[only lines that match]:regular expression:' \
             '*:service:_eudaemon_services' ;;
         completions) _arguments $general '1:shell:(bash zsh fish)' ;;
         help) _describe verb verbs ;;

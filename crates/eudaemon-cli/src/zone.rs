@@ -3,7 +3,7 @@
 //! Source: tzset(3), and observed with Debian's glibc where it says nothing. jiff reads the rules; where they are found is
 //! decided here, for what it does with `TZ` is not what a C program on the same machine does.
 
-use eudaemon_core::time::{ERA, Span, Zone};
+use eudaemon_core::time::{Civil, ERA, Span, Zone};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::ffi::OsStr;
@@ -49,6 +49,24 @@ impl Place {
 #[must_use]
 pub fn local() -> TimeZone {
     Place::here().zone
+}
+
+/// The Unix second at which clocks of the zone show this. One that is shown twice is the earlier; one that is skipped is
+/// that much later. Source: jiff, `Disambiguation::Compatible`, as RFC 5545 has it.
+#[must_use]
+pub fn second(zone: &TimeZone, shown: Civil) -> Option<i64> {
+    let part = |part: u8| i8::try_from(part).ok();
+    let year = i16::try_from(shown.year).ok()?;
+    let date = jiff::civil::Date::new(year, part(shown.month)?, part(shown.day)?).ok()?;
+    let time = (part(shown.hour)?, part(shown.minute)?, part(shown.second)?);
+    let at = date.at(time.0, time.1, time.2, 0);
+    Some(zone.to_timestamp(at).ok()?.as_second())
+}
+
+/// What clocks of the zone show at this moment.
+#[must_use]
+pub fn shown(zone: &TimeZone, at: Timestamp) -> Civil {
+    Civil::from_secs(at.as_second() + i64::from(zone.to_offset(at).seconds()))
 }
 
 fn from_file(path: &Path) -> Option<Place> {

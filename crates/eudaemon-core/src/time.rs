@@ -4,9 +4,11 @@
 
 mod civil;
 mod lines;
+mod read;
 
 pub use civil::{Civil, DAY, ERA, Span, Zone};
 pub use lines::{Fraction, Local, Restamper, Stamper, Style};
+pub use read::{NoMoment, leading_stamp, moment};
 
 use core::fmt;
 use core::time::Duration;

@@ -1,8 +1,12 @@
 //! What can be typed.
 
+use crate::zone;
 use clap::{Parser, Subcommand, ValueEnum};
 use eudaemon_core::exit::Exit;
+use eudaemon_core::time::{self, NoMoment, Tai64n, Wall};
 use eudaemon_core::words::Signal;
+use jiff::Timestamp;
+use regex_lite::Regex;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -122,15 +126,33 @@ pub struct Logs {
     /// Go on with new lines as they come
     #[arg(short, long)]
     pub follow: bool,
-    /// How many of the last lines of each service to show
-    #[arg(short = 'n', long = "lines", value_name = "N", default_value = "20")]
-    pub lines: u64,
+    /// How many of the last lines of each service to show: 20, or with one of the next options all
+    #[arg(short = 'n', long = "lines", value_name = "N")]
+    pub lines: Option<u64>,
+    /// No lines from before: 10m, "2h ago", today, "2026-11-21 14:30", RFC 3339, @UNIX or a TAI64N stamp
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    pub since: Option<Tai64n>,
+    /// No lines from after
+    #[arg(long, value_name = "WHEN", value_parser = moment, conflicts_with = "follow")]
+    pub until: Option<Tai64n>,
+    /// Only lines in which this regular expression is found
+    #[arg(short, long, value_name = "REGEX")]
+    pub grep: Option<Regex>,
     /// The terminal of `eudaemon up`: every service from its first line, until SIGTERM
     #[arg(long, hide = true, requires = "follow")]
     pub viewer: bool,
     /// With --viewer: lines older than this, in Unix seconds, are not shown
     #[arg(long, hide = true, value_name = "SECS", requires = "viewer")]
-    pub since: Option<f64>,
+    pub began: Option<f64>,
+}
+
+fn moment(text: &str) -> Result<Tai64n, NoMoment> {
+    let (zone, now) = (zone::local(), Timestamp::now());
+    let nanos = u64::try_from(now.as_nanosecond()).unwrap_or(0);
+    let label = Tai64n::from_wall(Wall(nanos));
+    time::moment(text, label, zone::shown(&zone, now), &|shown| {
+        zone::second(&zone, shown)
+    })
 }
 
 fn signal(text: &str) -> Result<Signal, String> {

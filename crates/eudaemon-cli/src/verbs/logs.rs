@@ -3,6 +3,8 @@
 //! A service's lines are in the multilog directories below its `log/`, or in the built-in logger's. A logger that writes
 //! elsewhere is not found. No engine is needed: what a dead tree wrote can be read.
 
+mod source;
+
 use super::client::ask;
 use super::grammar::Logs;
 use super::screen::{Clock, Colour, Screen, log_text, plain};
@@ -14,6 +16,8 @@ use eudaemon_core::time::{Tai64n, Wall};
 use eudaemon_engine::request::{Request, VERSION, Verb};
 use eudaemon_sys::watch::{Interest, Mark, Watch, raise_open_files};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use source::{Choice, Source, is_unstamped, split};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -21,6 +25,8 @@ use std::path::{Path, PathBuf};
 
 /// Where the built-in loggers of a tree are, a directory for each service, with the files in it or one below.
 pub const BUILT_IN: &str = ".eudaemon/log";
+/// How many lines of each service are shown, if nobody says.
+const LINES: u64 = 20;
 /// Most entries of a `log/` directory that are looked into.
 const ENTRIES_MAX: usize = 256;
 
@@ -56,6 +62,7 @@ pub fn logs(tree: &Path, what: &Logs) -> Result<Exit, Stop> {
     let exit = reader.missing();
     if !what.follow {
         reader.show(true)?;
+        reader.sources.iter().for_each(Source::tell_of_packed);
         return Ok(exit);
     }
     loop {
@@ -133,7 +140,8 @@ pub fn directories(tree: &Path, name: &str, built_in: Option<&str>) -> Vec<PathB
 
 /// The last lines of log directories, as `status` shows them.
 pub fn tail(screen: Screen, dirs: &[PathBuf], count: u64) -> Result<Vec<u8>, String> {
-    let clock = Clock::new(crate::zone::local(), Timestamp::now());
+    let zone = crate::zone::local();
+    let clock = Clock::new(zone.clone(), Timestamp::now());
     let mut out = Vec::new();
     for dir in dirs {
         let unable = |error| {
@@ -149,7 +157,7 @@ pub fn tail(screen: Screen, dirs: &[PathBuf], count: u64) -> Result<Vec<u8>, Str
             if !trail.next(&mut line).map_err(unable)? && !trail.rest(&mut line) {
                 break;
             }
-            let (stamp, text) = split(&line);
+            let (stamp, text) = split(&line, &zone);
             let stamp = stamp.and_then(|stamp| clock.stamp(stamp));
             out.extend_from_slice(b"  ");
             out.extend_from_slice(
@@ -216,15 +224,6 @@ fn same(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// The stamp of a line, and what follows it.
-fn split(line: &[u8]) -> (Option<Tai64n>, &[u8]) {
-    match Tai64n::parse_external(line) {
-        Some(stamp) if line.get(25) == Some(&b' ') => (Some(stamp), &line[26..]),
-        Some(stamp) if line.len() == 25 => (Some(stamp), b""),
-        Some(_) | None => (None, line),
-    }
-}
-
 /// What a watched directory is to us.
 #[derive(Clone, Debug)]
 enum Role {
@@ -233,39 +232,13 @@ enum Role {
     Log(usize),
 }
 
-/// One log directory.
-#[derive(Debug)]
-struct Source {
-    /// The service.
-    name: String,
-    dir: PathBuf,
-    trail: Trail,
-    /// Something may have come.
-    woken: bool,
-    /// The next line to show.
-    head: Option<Head>,
-    /// Stamp of the latest line; a line without one belongs to it.
-    stamp: Option<Tai64n>,
-    /// Lines that are older are not shown.
-    not_before: Option<Tai64n>,
-    /// How many lines may still be shown, if not all.
-    left: Option<u64>,
-    /// A failure was told.
-    told: bool,
-}
-
-#[derive(Debug)]
-struct Head {
-    line: Vec<u8>,
-    stamped: bool,
-}
-
 struct Reader<W: Write> {
     tree: PathBuf,
     /// Services asked for; all if empty.
     names: Vec<String>,
-    /// How many lines to show of what is there already.
-    lines: u64,
+    /// How many lines to show of what is there already, if not all.
+    lines: Option<u64>,
+    choice: Choice,
     follow: bool,
     viewer: bool,
     /// From when on lines are new.
@@ -277,6 +250,7 @@ struct Reader<W: Write> {
     /// What is found from now on is new.
     started: bool,
     screen: Screen,
+    zone: TimeZone,
     clock: Clock,
     /// Of the longest name.
     width: usize,
@@ -288,13 +262,19 @@ impl<W: Write> Reader<W> {
         let now = Timestamp::now();
         let nanos = u64::try_from(now.as_nanosecond()).unwrap_or(0);
         let zone = crate::zone::local();
+        let choice = Choice {
+            since: what.since,
+            until: what.until,
+            grep: what.grep.clone(),
+        };
         Reader {
             tree: tree.to_owned(),
             names,
-            lines: what.lines,
+            lines: what.lines.or((!choice.chooses()).then_some(LINES)),
+            choice,
             follow: what.follow,
             viewer: what.viewer,
-            began: Tai64n::from_wall(Wall(beginning(what.since, nanos))),
+            began: Tai64n::from_wall(Wall(beginning(what.began, nanos))),
             elsewhere: BTreeMap::new(),
             watch: Watch::new(),
             marks: BTreeMap::new(),
@@ -302,9 +282,10 @@ impl<W: Write> Reader<W> {
             started: false,
             screen: Screen::of_stdout(),
             clock: match what.viewer {
-                true => Clock::without_dates(zone),
-                false => Clock::new(zone, now),
+                true => Clock::without_dates(zone.clone()),
+                false => Clock::new(zone.clone(), now),
             },
+            zone,
             width: 0,
             out,
         }
@@ -366,10 +347,12 @@ impl<W: Write> Reader<W> {
             return;
         }
         let new = self.started || self.viewer;
-        let trail = match new {
-            true if !self.started && is_unstamped(dir) => Trail::last(dir, 0),
-            true => Ok(Trail::since(dir, self.began)),
-            false => Trail::last(dir, self.lines),
+        let unstamped = is_unstamped(dir, &self.zone);
+        let trail = match self.lines {
+            _ if new && unstamped && !self.started => Trail::last(dir, 0),
+            _ if new => Ok(Trail::since(dir, self.began)),
+            Some(lines) if !self.choice.chooses() => Trail::last(dir, lines),
+            Some(_) | None => Ok(self.choice.trail(dir)),
         };
         let trail = match trail {
             Ok(trail) => trail,
@@ -382,17 +365,22 @@ impl<W: Write> Reader<W> {
                 return;
             }
         };
-        self.sources.push(Source {
-            name: name.to_owned(),
-            dir: dir.to_owned(),
-            trail,
-            woken: true,
-            head: None,
-            stamp: None,
-            not_before: new.then_some(self.began),
-            left: (!self.follow).then_some(self.lines),
-            told: false,
-        });
+        if unstamped && self.choice.has_times() {
+            let dir = dir.display();
+            talk(
+                "warning",
+                &format!("lines in {dir} have no stamps: nobody can say when they were written"),
+            );
+        }
+        let mut source = Source::new(name, dir, trail);
+        source.choice = self.choice.clone();
+        source.zone = self.zone.clone();
+        source.not_before = new.then_some(self.began);
+        match self.lines {
+            Some(lines) if !new && self.choice.chooses() => source.keep_last(lines, !self.follow),
+            lines => source.left = lines.filter(|_| !self.follow),
+        }
+        self.sources.push(source);
     }
 
     /// The services: those asked for, or the directories of the tree and those with a built-in log.
@@ -473,7 +461,7 @@ impl<W: Write> Reader<W> {
                 .copied()
                 .filter(|&at| self.sources[at].head.is_some())
                 // Of equals the first is taken, so the order is that of the names.
-                .min_by_key(|&at| self.sources[at].stamp);
+                .min_by_key(|&at| self.sources[at].head.as_ref().map(|head| head.stamp));
             let Some(at) = first else { break };
             let written = self.write_head(at, prefixed);
             stdout_result(written)?;
@@ -490,8 +478,8 @@ impl<W: Write> Reader<W> {
         let Some(head) = &source.head else {
             return Ok(());
         };
-        let (_, text) = split(&head.line);
-        let stamp = match (head.stamped, source.stamp) {
+        let text = &head.line[head.text..];
+        let stamp = match (head.text > 0, head.stamp) {
             (true, Some(stamp)) => self.clock.stamp(stamp),
             // Of a logger without `t`: on a terminal that shows lines as they come, now is near enough.
             (false, _) if self.viewer => {
@@ -520,50 +508,6 @@ impl<W: Write> Reader<W> {
     }
 }
 
-impl Source {
-    /// Takes the next line to show.
-    fn advance(&mut self, rest: bool) {
-        let mut line = self.head.take().map(|head| head.line).unwrap_or_default();
-        loop {
-            if self.left == Some(0) {
-                return;
-            }
-            let there = match self.trail.next(&mut line) {
-                Ok(there) => there,
-                Err(error) => {
-                    if !self.told {
-                        let why = super::reason(&error);
-                        let dir = self.dir.display();
-                        talk("warning", &format!("unable to read {dir}: {why}"));
-                    }
-                    self.told = true;
-                    false
-                }
-            };
-            let there = there || (rest && self.trail.rest(&mut line));
-            if !there {
-                return;
-            }
-            let (stamp, _) = split(&line);
-            if stamp.is_some() {
-                self.stamp = stamp;
-            }
-            // A line without a stamp shares the fate of the one before it.
-            if self.stamp.is_some() && self.stamp < self.not_before {
-                continue;
-            }
-            if let Some(left) = &mut self.left {
-                *left -= 1;
-            }
-            self.head = Some(Head {
-                line,
-                stamped: stamp.is_some(),
-            });
-            return;
-        }
-    }
-}
-
 /// From when on lines are new, in nanoseconds since 1970.
 ///
 /// The viewer is told when the tree began, which is just now, unless the keeper had to start the viewer again. Then most
@@ -576,16 +520,6 @@ fn beginning(since: Option<f64>, now: u64) -> u64 {
         // The clock may have been set back.
         Some(_) | None => since.min(now),
     }
-}
-
-/// Whether there are lines, and they have no stamps: nobody can say how old they are.
-fn is_unstamped(dir: &Path) -> bool {
-    let mut line = Vec::new();
-    let Ok(mut trail) = Trail::last(dir, 1) else {
-        return false;
-    };
-    let there = trail.next(&mut line).unwrap_or(false) || trail.rest(&mut line);
-    there && split(&line).0.is_none()
 }
 
 #[cfg(test)]

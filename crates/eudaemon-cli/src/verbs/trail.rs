@@ -8,7 +8,7 @@
 //!
 //! `previous` is looked at before the directory is listed: what had no `previous` name then has its `@` name already.
 
-use eudaemon_core::time::Tai64n;
+use eudaemon_core::time::{Tai64n, leading_stamp};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,6 +20,8 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 const BLOCK: usize = 16 * 1024;
 /// `@` and 24 digits.
 const NAME: usize = 25;
+/// Longest stamp a line begins with, and the blanks behind it.
+const STAMP_MAX: usize = 40;
 
 /// Device and inode.
 type Id = (u64, u64);
@@ -31,6 +33,10 @@ pub struct Trail {
     at: Option<Place>,
     /// Files named up to here are read, skipped, or the one being read.
     mark: Vec<u8>,
+    /// Files that follow one named later than this hold nothing that is wanted.
+    until: Option<Vec<u8>>,
+    /// How many compressed files were passed over.
+    pub packed: usize,
     /// Bytes read from the files and not yet given out: those from `from` on.
     unread: Vec<u8>,
     from: usize,
@@ -63,6 +69,8 @@ impl Trail {
             dir: dir.to_owned(),
             at: None,
             mark: Vec::new(),
+            until: None,
+            packed: 0,
             unread: Vec::new(),
             from: 0,
             looked: 0,
@@ -77,6 +85,13 @@ impl Trail {
             mark: stamp.external().to_vec(),
             ..Trail::all(dir)
         }
+    }
+
+    /// To the end of the last file that may hold lines up to `stamp`. Its last lines may be newer.
+    #[must_use]
+    pub fn until(mut self, stamp: Tai64n) -> Trail {
+        self.until = Some(stamp.external().to_vec());
+        self
     }
 
     /// From `count` lines before the end. An unfinished line is one; with 0, it is shown once it is finished.
@@ -169,6 +184,7 @@ impl Trail {
             }
             if next.place.packed()? {
                 next.place.offset = next.place.file.metadata()?.len();
+                self.packed += 1;
             }
             self.at = Some(next.place);
             if let Some(name) = next.name {
@@ -221,12 +237,13 @@ impl Trail {
     }
 
     fn begins_with_stamp(&self) -> io::Result<bool> {
-        let mut head = [0; NAME];
+        let mut head = [0; STAMP_MAX];
         let Some(place) = &self.at else {
             return Ok(false);
         };
         let count = place.file.read_at(&mut head, 0)?;
-        Ok(Tai64n::parse_external(&head[..count]).is_some())
+        // Which zone it is in does not matter here.
+        Ok(leading_stamp(&head[..count], &|civil| civil.to_secs()).is_some())
     }
 
     /// The file after the open one, if the open one is complete; the first one, if none is open.
@@ -265,6 +282,9 @@ impl Trail {
                         place.settled = true;
                     }
                 }
+            }
+            if self.until.as_ref().is_some_and(|until| self.mark > *until) {
+                return Ok(None);
             }
             if let Some(file) = finished.iter().find(|file| file.name > self.mark) {
                 match self.open(&file.name)? {
@@ -364,12 +384,16 @@ impl Trail {
             let name = entry?.file_name().into_vec();
             if name.len() >= NAME
                 && name.starts_with(b"@")
+                // What svlogd's processor has not finished: the file it is made from is there too.
+                && !name.ends_with(b".t")
                 && let Some(id) = id_of(&self.dir.join(std::ffi::OsStr::from_bytes(&name)))?
             {
                 files.push(Finished { name, id });
             }
         }
         files.sort();
+        // And for a moment both: what was made, and what it was made from (`.s` and `.u` of one stamp).
+        files.dedup_by(|later, first| later.name[..NAME] == first.name[..NAME]);
         Ok(files)
     }
 }

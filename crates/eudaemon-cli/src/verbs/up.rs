@@ -76,7 +76,7 @@ fn viewer(dir: &Path, now: Timestamp) -> Vec<OsString> {
     let since = now.as_millisecond() as f64 / 1000.0;
     let mut words: Vec<OsString> = ["eudaemon", "-C"].map(OsString::from).into();
     words.push(dir.into());
-    let rest = ["logs", "-f", "-n", "0", "--viewer", "--since"].map(OsString::from);
+    let rest = ["logs", "-f", "-n", "0", "--viewer", "--began"].map(OsString::from);
     words.extend(rest);
     words.push(format!("{since}").into());
     words
@@ -127,7 +127,7 @@ mod tests {
             panic!("it shows logs");
         };
         assert!(logs.follow && logs.viewer);
-        assert_eq!((logs.lines, logs.since), (0, Some(1_795_184_531.204)));
+        assert_eq!((logs.lines, logs.began), (Some(0), Some(1_795_184_531.204)));
     }
 
     #[test]

@@ -48,9 +48,12 @@ fn what(lines: u64, follow: bool, since: Option<f64>) -> Logs {
     Logs {
         names: Vec::new(),
         follow,
-        lines,
+        lines: Some(lines),
         viewer: since.is_some(),
-        since,
+        began: since,
+        since: None,
+        until: None,
+        grep: None,
     }
 }
 
@@ -191,11 +194,85 @@ fn a_viewer_that_is_started_again_does_not_repeat_the_day() {
 
 #[test]
 fn a_stamp_is_split_from_its_line() {
+    let split = |line: &str| {
+        let (stamp, text) = split(line.as_bytes(), &TimeZone::UTC);
+        (stamp, String::from_utf8(text.to_vec()).unwrap())
+    };
     let stamp = Tai64n::from_wall(Wall::new(1, 0));
-    let line = format!("{stamp} text");
-    assert_eq!(split(line.as_bytes()), (Some(stamp), &b"text"[..]));
-    let line = format!("{stamp}");
-    assert_eq!(split(line.as_bytes()), (Some(stamp), &b""[..]));
+    assert_eq!(
+        split(&format!("{stamp} text")),
+        (Some(stamp), "text".into())
+    );
+    assert_eq!(split(&format!("{stamp}")), (Some(stamp), String::new()));
     let line = format!("{stamp}text");
-    assert_eq!(split(line.as_bytes()), (None, line.as_bytes()));
+    assert_eq!(split(&line), (None, line));
+    let line = "1970-01-01 00:00:01.000000000  text";
+    assert_eq!(split(line), (Some(stamp), "text".into()));
+}
+
+#[test]
+fn only_the_lines_that_are_wanted_are_shown() {
+    let place = Place::new("choice");
+    let name = |second| Tai64n::from_wall(Wall::new(second, 0));
+    let dir = place.0.join("web/log/main");
+    let old = [(10, "w1"), (20, "w2"), (30, "w3")];
+    place.log("web/log/main", &old);
+    std::fs::rename(dir.join("current"), dir.join(format!("{}.s", name(31)))).unwrap();
+    place.log("web/log/main", &[(40, "w4")]);
+    append(&dir, "  of w4\n");
+    place.log("web/log/main", &[(50, "w5")]);
+    place.log("db/log", &[(15, "d1"), (35, "d2 w4"), (45, "d3")]);
+    let choose = |since: Option<u64>, until: Option<u64>, grep: Option<&str>, lines| {
+        let what = Logs {
+            lines,
+            since: since.map(name),
+            until: until.map(name),
+            grep: grep.map(|grep| regex_lite::Regex::new(grep).unwrap()),
+            ..what(0, false, None)
+        };
+        let mut reader = reader(&place, &[], &what);
+        reader.discover(None);
+        let shown = shown(&mut reader, true);
+        let texts = shown.lines().filter_map(|line| line.split("| ").nth(1));
+        texts.map(str::trim).collect::<Vec<_>>().join(",")
+    };
+    let all = "w1,d1,w2,w3,d2 w4,w4,of w4,d3,w5";
+    assert_eq!(choose(None, None, Some(""), None), all);
+    assert_eq!(
+        choose(Some(30), None, None, None),
+        "w3,d2 w4,w4,of w4,d3,w5"
+    );
+    assert_eq!(choose(Some(31), Some(40), None, None), "d2 w4,w4,of w4");
+    assert_eq!(choose(None, Some(29), None, None), "w1,d1,w2");
+    assert_eq!(choose(None, None, Some("w4$"), None), "d2 w4,w4,of w4");
+    assert_eq!(choose(Some(0), None, None, Some(1)), "d3,w5");
+    assert_eq!(choose(None, None, Some("[1-3]$"), Some(2)), "d1,w2,w3,d3");
+    assert_eq!(choose(Some(60), None, None, None), "");
+}
+
+#[test]
+fn files_whose_names_are_outside_are_not_read() {
+    let place = Place::new("names");
+    let name = |second| Tai64n::from_wall(Wall::new(second, 0)).to_string();
+    // The lines say another time than the names: who reads a file shows that he did.
+    for (named, said) in [(10, "a"), (20, "b"), (30, "c"), (40, "d")] {
+        place.log("web/log", &[(25, said)]);
+        let dir = place.0.join("web/log");
+        std::fs::rename(
+            dir.join("current"),
+            dir.join(format!("@{}.s", &name(named)[1..])),
+        )
+        .unwrap();
+    }
+    place.log("web/log", &[(25, "e")]);
+    let stamp = |second| Some(Tai64n::from_wall(Wall::new(second, 0)));
+    let what = Logs {
+        lines: None,
+        since: stamp(15),
+        until: stamp(29),
+        ..what(0, false, None)
+    };
+    let mut reader = reader(&place, &["web"], &what);
+    reader.discover(None);
+    assert_eq!(shown(&mut reader, true), "00:00:25.000 b\n00:00:25.000 c\n");
 }

@@ -30,7 +30,7 @@ pub struct Call {
 
 /// One historic program.
 ///
-/// `main` is `fn(&Call) -> u8`; what it returns is the exit code. It finds SIGPIPE ignored, as Rust's start-up leaves it,
+/// `main` is `fn(&Call) -> u8`; what it returns is the exit code. It finds SIGPIPE ignored, as `eudaemon_sys::start` leaves it,
 /// and nothing else changed.
 #[derive(Clone, Copy, Debug)]
 #[allow(

@@ -1,6 +1,7 @@
 //! Room: the one binary. `applets` are the historic programs, found by the name they are called by; `verbs` are ours.
 //!
 //! The work is elsewhere: an applet parses its words, asks core what they mean and sys to do it, and reports.
+#![cfg_attr(not(test), no_main)]
 
 mod applets;
 mod args;
@@ -10,13 +11,17 @@ mod pages;
 mod verbs;
 mod zone;
 
+use eudaemon_core::exit::Exit;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::path::Path;
-use std::process::ExitCode;
+use std::os::unix::ffi::OsStrExt;
 
-fn main() -> ExitCode {
-    let mut words: Vec<OsString> = std::env::args_os().collect();
+#[cfg(not(test))]
+eudaemon_sys::program!(start);
+
+/// From the words, the program's own name first, to the exit code. It finds the three streams open and SIGPIPE ignored.
+#[cfg_attr(test, allow(dead_code, reason = "tests have a main of their own"))]
+fn start(mut words: Vec<OsString>) -> u8 {
     // An engine whose keeper died becomes this.
     if words
         .get(1)
@@ -26,7 +31,7 @@ fn main() -> ExitCode {
             .get(2)
             .and_then(|word| word.to_str())
             .and_then(|word| word.parse().ok());
-        return ExitCode::from(eudaemon_engine::handover::resume(number.unwrap_or(-1)));
+        return eudaemon_engine::handover::resume(number.unwrap_or(-1));
     }
     // The historic names come first and as cheaply as possible: a chain of small programs starts many of them.
     let called = words
@@ -41,10 +46,10 @@ fn main() -> ExitCode {
     };
     if let Some((applet, taken)) = called.or_else(named) {
         words.drain(..taken);
-        return ExitCode::from((applet.main)(&applets::Call {
+        return (applet.main)(&applets::Call {
             name: applet.name,
             words,
-        }));
+        });
     }
     if words.get(1).is_some_and(|word| word == "applets") {
         let names: String = applets::APPLETS
@@ -53,12 +58,14 @@ fn main() -> ExitCode {
             .collect();
         // A closed stdout is success.
         let _ = std::io::stdout().write_all(names.as_bytes());
-        return ExitCode::SUCCESS;
+        return Exit::Done.code();
     }
-    ExitCode::from(verbs::main(words))
+    verbs::main(words)
 }
 
-/// The word itself, without the directories of a path.
+/// The word itself, without the directories of a path. By bytes: `std::path` lies in pages a chain does not need.
 fn base(word: &OsStr) -> &OsStr {
-    Path::new(word).file_name().unwrap_or(word)
+    let bytes = word.as_bytes();
+    let slash = bytes.iter().rposition(|&byte| byte == b'/');
+    OsStr::from_bytes(slash.map_or(bytes, |at| &bytes[at + 1..]))
 }

@@ -26,7 +26,7 @@ pub struct Helper<'a> {
 /// The running program's own file, even if it was renamed or replaced since.
 pub const OWN_FILE: &CStr = c"/proc/self/exe";
 
-/// Starts a helper with an empty signal mask and SIGPIPE at its default, which Rust's start-up had changed.
+/// Starts a helper with an empty signal mask and SIGPIPE at its default, which our start had changed.
 ///
 /// # Errors
 /// That of `posix_spawn(3)`; with glibc and musl this includes a failed exec.
@@ -83,9 +83,9 @@ pub fn wait(pid: Pid) -> io::Result<Ended> {
     }
 }
 
-/// Lets a write to a pipe that nobody reads end this process, as it ends a C program. Rust's start-up ignores SIGPIPE.
+/// Lets a write to a pipe that nobody reads end this process, as it ends a C program. Our start ignores SIGPIPE.
 pub fn let_broken_pipes_kill() {
-    // SAFETY: SIG_DFL is a valid disposition and no handler of ours is replaced: std only ever set SIG_IGN.
+    // SAFETY: SIG_DFL is a valid disposition and no handler of ours is replaced: our start only ever set SIG_IGN.
     // WHY NOT rustix: it leaves dispositions to libc.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }

@@ -4,6 +4,7 @@
 //! silently done without.
 #![allow(unsafe_code, reason = "this is the room for it")]
 
+pub mod arena;
 pub mod clock;
 pub mod dir;
 pub mod errno;
@@ -22,5 +23,6 @@ pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod start;
 pub mod title;
 pub mod watch;

@@ -2,58 +2,12 @@
 //! us, and what this link changes.
 
 use core::ffi::{CStr, c_char, c_int};
-use core::sync::atomic::{AtomicU8, Ordering};
 use eudaemon_core::search::{Miss, Search};
 use rustix::io::Errno;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-
-/// What Rust's start-up is about to change: bits 0 to 2 for the descriptors that are closed, which it opens to /dev/null;
-/// [`PIPE_KILLS`] if SIGPIPE is at its default, which it sets to ignored. Source: std, `sys/pal/unix/mod.rs`, `init`.
-static FOUND: AtomicU8 = AtomicU8::new(0);
-const PIPE_KILLS: u8 = 1 << 3;
-
-/// Looks before `main`, for afterwards nobody can tell any more. It changes nothing.
-extern "C" fn look() {
-    let mut found = 0;
-    for number in 0..3 {
-        // SAFETY: F_GETFD reads no memory.
-        if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
-            found |= 1 << number;
-        }
-    }
-    // SAFETY: sigaction is plain memory for which zero bytes are a value.
-    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
-    // SAFETY: a null new action asks for the old one, which is written to our own local (sigaction(2)).
-    let rc = unsafe { libc::sigaction(libc::SIGPIPE, core::ptr::null(), &raw mut action) };
-    if rc == 0 && action.sa_sigaction == libc::SIG_DFL {
-        found |= PIPE_KILLS;
-    }
-    FOUND.store(found, Ordering::Relaxed);
-}
-
-// SAFETY: the section holds addresses of functions that are called once each before `main`, which this one stands:
-// it needs nothing of std.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static LOOK: extern "C" fn() = look;
-
-/// Undoes what Rust's start-up did to what our caller handed on.
-fn hand_back() {
-    let found = FOUND.load(Ordering::Relaxed);
-    for number in 0..3 {
-        if found & 1 << number != 0 {
-            // SAFETY: it was closed when this process began, so what is there is std's /dev/null, which nothing of ours
-            // owns; at worst somebody's write to it fails.
-            unsafe { libc::close(number) };
-        }
-    }
-    if found & PIPE_KILLS != 0 {
-        crate::exec::let_broken_pipes_kill();
-    }
-}
 
 unsafe extern "C" {
     /// Source: `environ(7)`.
@@ -191,9 +145,9 @@ impl Program {
 
     /// Becomes the program; returns only to say why not.
     ///
-    /// What Rust's start-up changed is first as it was: SIGPIPE, and the descriptors 0, 1 and 2.
+    /// What our own start changed is first as it was: SIGPIPE, and the descriptors 0, 1 and 2.
     pub fn start(mut self) -> io::Error {
-        hand_back();
+        crate::start::hand_back();
         let mut file = core::mem::take(&mut self.file);
         let mut search = self.search();
         while search.next_file(&mut file) {

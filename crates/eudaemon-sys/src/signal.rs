@@ -16,7 +16,7 @@ fn full_set() -> libc::sigset_t {
 /// Sets every disposition to the default and blocks every signal that can be blocked.
 ///
 /// The keeper and the engine read signals instead of handling them; a child inherits default dispositions and is given an
-/// empty mask (`spawn`). Source: `signal(7)`, "Signal mask and pending signals"; Rust's runtime ignores SIGPIPE and every
+/// empty mask (`spawn`). Source: `signal(7)`, "Signal mask and pending signals"; our start ignores SIGPIPE and every
 /// service would inherit that.
 pub fn block_all() -> io::Result<()> {
     // The kernel's struct sigaction, zero: SIG_DFL, no flags, no restorer, an empty mask. Its size is that of four words or less.

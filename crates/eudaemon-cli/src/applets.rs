@@ -88,10 +88,10 @@ pub fn find(name: &OsStr) -> Option<&'static Applet> {
 /// Whose habits to follow; the environment may say. Read by the programs whose dialects differ, and by no other. An
 /// unknown dialect is reported and gives the exit code.
 pub fn dialect(report: Report) -> Result<Dialect, u8> {
-    match std::env::var_os("EUDAEMON_DIALECT") {
+    match eudaemon_sys::program::variable(b"EUDAEMON_DIALECT") {
         None => Ok(Dialect::Auto),
         Some(value) => Dialect::parse(value.as_encoded_bytes()).ok_or_else(|| {
-            let text = [OsStr::new("unknown EUDAEMON_DIALECT: "), &value];
+            let text = [OsStr::new("unknown EUDAEMON_DIALECT: "), value];
             report.refuse(&text, Exit::Permanent)
         }),
     }

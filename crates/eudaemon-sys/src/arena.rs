@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::alloc::System;
 
 /// How much there is: enough for the words and variables of a usual link. What is never used is never a page.
-const SIZE: usize = 8 << 10;
+const SIZE: usize = 4 << 10;
 /// No larger alignment is served, and none is needed.
 const ALIGNMENT: usize = 16;
 

@@ -14,6 +14,34 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
+/// The strings of this process's environment.
+fn strings() -> impl Iterator<Item = *const c_char> {
+    // SAFETY: reading the pointer itself; nothing in these programs changes the environment (std's set_var is forbidden in
+    // this house, and they have one thread).
+    let mut next = unsafe { environ };
+    std::iter::from_fn(move || {
+        // SAFETY: `environ` is null or an array that ends with a null (environ(7)), and `next` has not passed that yet.
+        if next.is_null() || unsafe { *next }.is_null() {
+            return None;
+        }
+        // SAFETY: as above.
+        let string = unsafe { *next };
+        // SAFETY: the element is not the null at the end, so there is one behind it.
+        next = unsafe { next.add(1) };
+        Some(string)
+    })
+}
+
+/// A variable of this process: the first of that name.
+///
+/// As `std::env::var_os`, but cheap enough for a link that asks for a dozen.
+pub fn variable(name: &[u8]) -> Option<&'static OsStr> {
+    let string = strings().find(|&string| names(string, name))?;
+    // SAFETY: the strings end with a NUL and are never changed, as said in `strings`.
+    let string: &'static CStr = unsafe { CStr::from_ptr(string) };
+    Some(OsStr::from_bytes(&string.to_bytes()[name.len() + 1..]))
+}
+
 /// The variables of the next program: this process's own, with changes. Strings that stay are not copied.
 #[derive(Debug)]
 pub struct Variables {
@@ -26,16 +54,7 @@ impl Variables {
     #[must_use]
     pub fn inherited() -> Variables {
         let mut pointers = Vec::with_capacity(64);
-        // SAFETY: reading the pointer itself; nothing in these programs changes the environment (std's set_var is
-        // forbidden in this house, and they have one thread).
-        let mut next = unsafe { environ };
-        // SAFETY: `environ` is null or an array that ends with a null (environ(7)), and `next` has not passed that yet.
-        while !next.is_null() && !unsafe { *next }.is_null() {
-            // SAFETY: as above.
-            pointers.push(unsafe { *next });
-            // SAFETY: the element is not the null at the end, so there is one behind it.
-            next = unsafe { next.add(1) };
-        }
+        pointers.extend(strings());
         Variables {
             pointers,
             changed: Vec::new(),
@@ -83,19 +102,27 @@ impl Variables {
     }
 }
 
-/// Whether a string of the environment is that variable's.
+/// Whether a string of the environment is that variable's. Most differ in their first byte, so none is measured.
 fn names(string: *const c_char, name: &[u8]) -> bool {
-    // SAFETY: every pointer in `Variables` is to a string that ends with a NUL: the kernel's, or one of `changed`.
-    let string = unsafe { CStr::from_ptr(string) };
-    let rest = string.to_bytes().strip_prefix(name);
-    rest.is_some_and(|rest| rest.first() == Some(&b'='))
+    let mut rest = string.cast::<u8>();
+    for &byte in name {
+        // SAFETY: every string of an environment ends with a NUL, the kernel's and those in `changed`; we stop there at the
+        // latest, for a name has none.
+        if byte == 0 || unsafe { *rest } != byte {
+            return false;
+        }
+        // SAFETY: the byte was not the NUL, so there is one behind it.
+        rest = unsafe { rest.add(1) };
+    }
+    // SAFETY: as above.
+    unsafe { *rest == b'=' }
 }
 
 /// A program and its words, ready to be executed: [`Program::start`] allocates nothing, so limits may be set before.
 #[derive(Debug)]
 pub struct Program {
     name: OsString,
-    path: Option<OsString>,
+    path: Option<&'static OsStr>,
     /// Where the file's path is put together.
     file: Vec<u8>,
     _words: Vec<CString>,
@@ -122,7 +149,7 @@ impl Program {
         variables.pointers.push(core::ptr::null());
         let mut program = Program {
             name: name.to_owned(),
-            path: std::env::var_os("PATH"),
+            path: variable(b"PATH"),
             file: Vec::new(),
             _words: words,
             argv,
@@ -137,10 +164,7 @@ impl Program {
     }
 
     fn search<E>(&self) -> Search<'_, E> {
-        Search::new(
-            self.name.as_bytes(),
-            self.path.as_deref().map(OsStr::as_bytes),
-        )
+        Search::new(self.name.as_bytes(), self.path.map(OsStr::as_bytes))
     }
 
     /// Becomes the program; returns only to say why not.

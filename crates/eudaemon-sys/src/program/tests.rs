@@ -49,3 +49,13 @@ fn ours_are_the_environments() {
     let seen = all(&Variables::inherited());
     assert_eq!(seen.len(), std::env::vars_os().count());
 }
+
+#[test]
+fn a_variable_is_found_by_its_whole_name() {
+    for (name, value) in std::env::vars_os() {
+        assert_eq!(variable(name.as_bytes()), Some(value.as_os_str()));
+    }
+    assert_eq!(variable(b"PAT"), None);
+    assert_eq!(variable(b"PATH="), None);
+    assert_eq!(variable(b""), None);
+}

@@ -10,7 +10,7 @@ use eudaemon_core::exit::Exit;
 use eudaemon_core::limits::{self, LIMITS, Resource, Value};
 use eudaemon_core::status::Dialect;
 use eudaemon_sys::limits::{get, set};
-use eudaemon_sys::program::Variables;
+use eudaemon_sys::program::{Variables, variable};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -129,7 +129,7 @@ pub fn impose(resource: Resource, value: Value) -> Result<(), Refusal> {
 fn from_environment(dialect: Dialect) -> Result<Vec<(Resource, Value)>, &'static str> {
     let mut asked = Vec::new();
     for row in LIMITS {
-        if let Some(text) = std::env::var_os(row.variable) {
+        if let Some(text) = variable(row.variable.as_bytes()) {
             let value = Value::parse(text.as_bytes(), dialect).ok_or(row.variable)?;
             asked.extend(row.resources.iter().map(|&resource| (resource, value)));
         }

@@ -93,6 +93,31 @@ impl Folder {
         self.file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, mode)
     }
 
+    /// Opens a regular file for reading and writing in place, making it with this mode if it is not there.
+    ///
+    /// # Errors
+    /// As [`Folder::append`].
+    pub fn in_place(&self, name: impl Arg, mode: u32) -> io::Result<File> {
+        self.file(name, OFlags::RDWR | OFlags::CREATE, mode)
+    }
+
+    /// Opens a regular file that is there for reading.
+    ///
+    /// # Errors
+    /// As [`Folder::append`], and ENOENT.
+    pub fn read(&self, name: impl Arg) -> io::Result<File> {
+        self.file(name, OFlags::RDONLY, 0)
+    }
+
+    /// Makes a regular file for appending.
+    ///
+    /// # Errors
+    /// EEXIST if the name is taken.
+    pub fn make(&self, name: impl Arg, mode: u32) -> io::Result<File> {
+        let how = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
+        self.file(name, how, mode)
+    }
+
     fn file(&self, name: impl Arg, how: OFlags, mode: u32) -> io::Result<File> {
         open_regular(&self.0, name, how, mode)
     }
@@ -100,6 +125,20 @@ impl Folder {
     /// Gives a file another name in the same directory, over what had it.
     pub fn rename(&self, from: impl Arg, to: impl Arg) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
+    }
+
+    /// Gives a file another name in the same directory.
+    ///
+    /// # Errors
+    /// EEXIST if that name is taken; on a file system that cannot tell (EINVAL), it is looked for first.
+    pub fn rename_to_new(&self, from: impl Arg + Copy, to: impl Arg + Copy) -> io::Result<()> {
+        use rustix::fs::RenameFlags;
+        match rustix::fs::renameat_with(&self.0, from, &self.0, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(Errno::INVAL | Errno::NOSYS) if self.look(to)?.is_none() => self.rename(from, to),
+            Err(Errno::INVAL | Errno::NOSYS) => Err(Errno::EXIST.into()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Gives a file a second name; EEXIST if that is taken.
@@ -192,6 +231,22 @@ pub fn lock_waiting(file: impl AsFd) -> io::Result<()> {
             other => return Ok(other?),
         }
     }
+}
+
+/// Starts writing a file's bytes to the disk, and does not wait for it. Source: `sync_file_range(2)`.
+///
+/// Where there is no such call nothing is begun; the sync that follows does all of it.
+pub fn begin_sync(file: impl AsFd) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        let number = file.as_fd().as_raw_fd();
+        // SAFETY: reads and writes no memory of ours; the descriptor is borrowed, so it is open. A failure is met again by
+        // the sync. WHY NOT rustix: it does not have this call.
+        unsafe { libc::sync_file_range(number, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 /// Takes the exclusive lock of an open file, or fails at once with EAGAIN if another holds it.

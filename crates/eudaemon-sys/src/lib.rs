@@ -13,6 +13,7 @@ pub mod fifo;
 pub mod file;
 pub mod identity;
 pub mod inotify;
+pub mod input;
 pub mod limits;
 pub mod memory;
 pub mod passing;

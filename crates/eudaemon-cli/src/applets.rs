@@ -5,6 +5,7 @@ mod chain;
 mod control;
 mod filter;
 mod matchtest;
+mod logging;
 mod multilog;
 mod place;
 mod readproctitle;

@@ -1,24 +1,29 @@
 //! What happens to a log line: the laws of `multilog`.
 //!
-//! A [`Script`] says what is wanted. The [`Sorter`] takes the input as it comes, in pieces of any size, and hands each
-//! line, or the part of it that is known, to a [`Sink`]. For each log directory a [`Fill`] decides how much of what
-//! waits may go into `current` and when `current` is full; [`recover`] decides what to do with what an earlier run left;
-//! [`surplus`] decides which old files go. Nothing here knows a file: the program does what it is told, and tries again
-//! until it worked.
+//! A [`Script`] says what is wanted. The [`Sorter`] takes the input as it comes, in pieces of any size, and puts each
+//! line, or the part of it that is known, on the lanes to the log directories. It stops where a [`Fill`] says that a file
+//! is full. An [`Intent`] says for each piece what will be done, so that a kill loses nothing; [`recover`] decides what to do
+//! with what an earlier run left; the [`Shelf`] knows the old files and which of them go. Nothing here knows a file: the
+//! program does what it is told, and tries again until it worked.
 //!
 //! Source of the rules: specification §8.
 
 mod directory;
+mod fill;
+mod intent;
+mod newline;
 mod pattern;
 mod script;
+mod shelf;
 mod sorter;
 #[cfg(test)]
 mod tests;
 
-pub use directory::{
-    Code, Fill, Found, Name, Next, Repair, STAMP_SIZE, next_stamp, recover, surplus,
-};
+pub use directory::{Code, Found, Name, Repair, recover};
+pub use fill::Fill;
+pub use intent::{Evidence, Fate, INTENT_SIZE, Input, Intent, Seen, fate, hash};
+pub use newline::last as last_newline;
 pub use pattern::matches;
 pub use script::{Action, Directory, Refusal, Script, Stamp};
-pub(crate) use sorter::newline;
-pub use sorter::{HEAD_SIZE, Sink, Sorter, TOLD_SIZE};
+pub use shelf::{STAMP_SIZE, Shelf, Volume};
+pub use sorter::{Aside, HEAD_SIZE, Lane, Memory, Place, Sorter, TOLD_SIZE};

@@ -148,6 +148,22 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// Waits until there is a signal, or that long; whether there is one.
+    pub fn wait_for(&self, length: std::time::Duration) -> io::Result<bool> {
+        use rustix::event::{PollFd, PollFlags};
+        let timeout = rustix::time::Timespec {
+            tv_sec: i64::try_from(length.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(length.subsec_nanos()),
+        };
+        match rustix::event::poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
 /// What a wait for signals beside an input ended for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Beside {

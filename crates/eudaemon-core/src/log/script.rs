@@ -59,6 +59,10 @@ pub struct Directory {
     pub size_bytes: u64,
     /// One more than the old files kept.
     pub number: u64,
+    /// What the names of finished files end with, behind the dot.
+    pub code: Vec<u8>,
+    /// How large the old files may be together.
+    pub total_bytes: Option<u64>,
 }
 
 /// What `multilog` was asked to do.
@@ -107,7 +111,7 @@ impl Script {
     /// Reads the arguments. An action the dialect does not define is passed over, as the originals do.
     ///
     /// # Errors
-    /// The first argument that asks for `!`, `w` or `F`.
+    /// The first argument that asks for `!` or `F`.
     pub fn parse<'a>(
         arguments: impl IntoIterator<Item = &'a [u8]>,
         dialect: Dialect,
@@ -119,6 +123,7 @@ impl Script {
         let mut script = Script::default();
         let mut size_bytes = SIZE_DEFAULT;
         let mut number = NUMBER_DEFAULT;
+        let mut code = b"s".to_vec();
         for (at, argument) in arguments.into_iter().enumerate() {
             let Some((&letter, rest)) = argument.split_first() else {
                 continue;
@@ -142,10 +147,13 @@ impl Script {
                         path: argument.to_vec(),
                         size_bytes,
                         number,
+                        code: code.clone(),
+                        total_bytes: None,
                     });
                 }
                 b'!' => return Err(Refusal(at)),
-                b'w' | b'F' if encore => return Err(Refusal(at)),
+                b'w' if encore => code = rest.to_vec(),
+                b'F' if encore => return Err(Refusal(at)),
                 // Asks for the simple matcher (encore), which is the only one as long as `F` is refused.
                 b'S' => {}
                 _ => {}

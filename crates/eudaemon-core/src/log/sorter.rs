@@ -1,7 +1,9 @@
 //! Sorts input into lines, and lines to where they belong.
 
+use super::fill::Fill;
+use super::newline;
 use super::pattern::matches;
-use super::script::{Action, Script};
+use super::script::{Action, Script, Stamp};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -9,11 +11,12 @@ use alloc::vec::Vec;
 pub const HEAD_SIZE: usize = 1000;
 /// How much of a line `e` tells.
 pub const TOLD_SIZE: usize = 200;
+/// How much is collected for a directory before it must be written: a short line with a stamp is many times as long as
+/// without, and memory is not to grow with it.
+const LANE_SIZE: usize = 128 * 1024;
 
-/// What takes the sorted lines.
-pub trait Sink {
-    /// Takes bytes for the log directory of this number.
-    fn log(&mut self, directory: usize, bytes: &[u8]);
+/// What takes the lines that go elsewhere than to a directory.
+pub trait Aside {
     /// Takes a line to be told: at most 200 bytes of it, and whether there were more.
     fn tell(&mut self, line: &[u8], more: bool);
     /// Takes a line's head to be kept in the file of this number.
@@ -21,43 +24,87 @@ pub trait Sink {
 }
 
 /// Where in its line the input stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
     /// At its start.
+    #[default]
     Start,
-    /// In its head: it waits in the sorter until it is whole.
+    /// In its head: it waits until it is whole.
     Head,
     /// Behind its head: what comes goes on to where the head went.
     Tail,
+}
+
+/// What one log directory is to get next.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    /// How full its `current` will be then.
+    pub fill: Fill,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Whether the present line goes there.
+    chosen: bool,
+}
+
+/// What of the input was taken and is in no file: all that a sorter remembers between two pieces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Where in its line the input stands.
+    pub place: Place,
+    /// The head of an unfinished line, with its stamp.
+    pub head: Vec<u8>,
+    /// For each directory whether the line goes there; told in its tail only.
+    pub chosen: Vec<bool>,
+}
+
+/// How lines must be treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// They go as they are to every directory: they need not be taken apart.
+    Plain,
+    /// They get a stamp, and go to every directory.
+    Stamped,
+    /// The script says for each.
+    Judged,
 }
 
 /// Takes input in pieces of any size. Between two pieces it holds back nothing but the head of an unfinished line.
 #[derive(Debug)]
 pub struct Sorter {
     actions: Vec<Action>,
-    /// Whether lines go nowhere but, as they are, to every directory: then they need not be taken apart.
-    plain: bool,
+    way: Way,
     place: Place,
     head: Vec<u8>,
-    /// For each directory whether the present line goes there.
-    chosen: Vec<bool>,
+    lanes: Vec<Lane>,
+    /// A lane wants to be written, or another file, before more is taken.
+    stopped: bool,
 }
 
 impl Sorter {
-    /// A sorter for the script, at the start of a line.
+    /// A sorter for the script, at the start of a line; how full each directory's `current` is.
     #[must_use]
-    pub fn new(script: &Script) -> Sorter {
-        let plain = script.stamp == super::Stamp::None
-            && script
-                .actions
-                .iter()
-                .all(|action| matches!(action, Action::Log(_)));
+    pub fn new(script: &Script, fills: impl IntoIterator<Item = Fill>) -> Sorter {
+        let simple = script
+            .actions
+            .iter()
+            .all(|action| matches!(action, Action::Log(_)));
+        let way = match (simple, script.stamp) {
+            (true, Stamp::None) => Way::Plain,
+            (true, Stamp::Tai64n | Stamp::Accustamp) => Way::Stamped,
+            (false, Stamp::None | Stamp::Tai64n | Stamp::Accustamp) => Way::Judged,
+        };
+        let lane = |fill| Lane {
+            fill,
+            bytes: Vec::new(),
+            chosen: true,
+        };
         Sorter {
             actions: script.actions.clone(),
-            plain,
+            way,
             place: Place::Start,
-            head: Vec::with_capacity(HEAD_SIZE),
-            chosen: vec![plain; script.directories.len()],
+            head: Vec::with_capacity(HEAD_SIZE + 1),
+            lanes: fills.into_iter().map(lane).collect(),
+            stopped: false,
         }
     }
 
@@ -67,126 +114,270 @@ impl Sorter {
         self.place != Place::Start
     }
 
-    /// Takes a piece of input. `stamp` is what lines that begin in it start with; it is shorter than the head.
-    pub fn take(&mut self, input: &[u8], stamp: &[u8], sink: &mut impl Sink) {
-        let mut input = input;
-        while !input.is_empty() {
-            match self.place {
-                Place::Start => {
-                    if let Some(last) = self.whole_lines(input) {
-                        let (lines, rest) = input.split_at(last + 1);
-                        self.send(lines, sink);
-                        input = rest;
-                        continue;
+    /// What each directory is to get.
+    #[must_use]
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// Whether the directory of this number must begin another file before more is taken.
+    #[must_use]
+    pub fn is_due(&self, directory: usize) -> bool {
+        let lane = &self.lanes[directory];
+        lane.fill.is_due(self.place == Place::Tail && lane.chosen)
+    }
+
+    /// Takes note that the directory's `current` is another one.
+    pub fn begins(&mut self, directory: usize, fill: Fill) {
+        self.lanes[directory].fill = fill;
+        self.stopped = false;
+    }
+
+    /// Takes note that what the lanes hold was written.
+    pub fn written(&mut self) {
+        for lane in &mut self.lanes {
+            lane.bytes.clear();
+        }
+        self.stopped = false;
+    }
+
+    /// What it remembers.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let chosen = match self.place {
+            Place::Start | Place::Head => Vec::new(),
+            Place::Tail => self.lanes.iter().map(|lane| lane.chosen).collect(),
+        };
+        let head = match self.place {
+            Place::Head => self.head.clone(),
+            Place::Start | Place::Tail => Vec::new(),
+        };
+        Memory {
+            place: self.place,
+            head,
+            chosen,
+        }
+    }
+
+    /// Remembers what an earlier one did, and forgets what the lanes hold.
+    pub fn remember(&mut self, memory: &Memory, fills: impl IntoIterator<Item = Fill>) {
+        self.place = memory.place;
+        self.head.clear();
+        self.head.extend_from_slice(&memory.head);
+        for (lane, fill) in self.lanes.iter_mut().zip(fills) {
+            lane.bytes.clear();
+            lane.fill = fill;
+        }
+        for (lane, chosen) in self.lanes.iter_mut().zip(&memory.chosen) {
+            lane.chosen = *chosen;
+        }
+        self.stopped = false;
+    }
+
+    /// Takes from a piece of input as much as can be written without beginning another file; how much that was.
+    ///
+    /// `stamp` is what lines that begin in it start with; it is shorter than the head. No lane may be due
+    /// ([`Sorter::is_due`]), so at least one byte is taken.
+    pub fn take(&mut self, input: &[u8], stamp: &[u8], aside: &mut impl Aside) -> usize {
+        let mut rest = input;
+        while !rest.is_empty() && !self.stopped {
+            let taken = match self.place {
+                Place::Start => match self.whole_lines(rest, stamp, aside) {
+                    0 if self.stopped => 0,
+                    0 => {
+                        self.head.clear();
+                        self.head.extend_from_slice(stamp);
+                        self.place = Place::Head;
+                        0
                     }
-                    self.head.clear();
-                    self.head.extend_from_slice(stamp);
-                    self.place = Place::Head;
+                    taken => taken,
+                },
+                Place::Head => self.take_head(rest, aside),
+                Place::Tail => self.take_tail(rest),
+            };
+            rest = &rest[taken..];
+        }
+        input.len() - rest.len()
+    }
+
+    /// Ends the input: an unfinished line gets the newline it lacks. No lane may be due.
+    pub fn end(&mut self, aside: &mut impl Aside) {
+        if self.in_line() {
+            self.take(b"\n", b"", aside);
+        }
+    }
+
+    /// Takes lines that are whole, and no longer than a head with their stamp; stops at the first other one.
+    fn whole_lines(&mut self, input: &[u8], stamp: &[u8], aside: &mut impl Aside) -> usize {
+        match self.way {
+            Way::Plain => {
+                let lines = newline::last(input).map_or(0, |at| at + 1);
+                let most = lines.min(LANE_SIZE);
+                let lines = if most == lines {
+                    lines
+                } else {
+                    newline::last(&input[..most]).map_or(0, |at| at + 1)
+                };
+                let fitting = self
+                    .lanes
+                    .iter()
+                    .map(|lane| lane.fill.lines(&input[..lines]));
+                let taken = fitting.min().unwrap_or(lines);
+                if taken > 0 {
+                    self.send(&input[..taken], true);
                 }
-                Place::Head => input = self.take_head(input, sink),
-                Place::Tail => {
-                    let end = newline(input).map(|at| at + 1);
-                    let (tail, rest) = input.split_at(end.unwrap_or(input.len()));
-                    self.send(tail, sink);
-                    if end.is_some() {
-                        self.place = Place::Start;
-                    }
-                    input = rest;
-                }
+                taken
+            }
+            Way::Stamped => self.stamped(input, stamp),
+            Way::Judged => self.judged(input, stamp, aside),
+        }
+    }
+
+    fn stamped(&mut self, input: &[u8], stamp: &[u8]) -> usize {
+        let Some((first, others)) = self.lanes.split_first_mut() else {
+            return newline::last(input).map_or(0, |at| at + 1);
+        };
+        let most = HEAD_SIZE - stamp.len();
+        let mut taken = 0;
+        let begun = first.bytes.len();
+        // A due file ends it, and so does a full lane: what one more line may add fits behind both.
+        let mut free = LANE_SIZE.saturating_sub(begun);
+        for lane in core::iter::once(&*first).chain(others.iter()) {
+            free = free.min(lane.fill.before_due());
+        }
+        first
+            .bytes
+            .reserve(free.min(2 * input.len()) + HEAD_SIZE + 1);
+        let mut added = 0;
+        while let Some(length) = newline::first(&input[taken..]) {
+            if length > most {
+                break;
+            }
+            first.bytes.extend_from_slice(stamp);
+            first
+                .bytes
+                .extend_from_slice(&input[taken..=taken + length]);
+            taken += length + 1;
+            added += stamp.len() + length + 1;
+            if added >= free {
+                self.stopped = true;
+                break;
             }
         }
-    }
-
-    /// Ends the input: an unfinished line gets the newline it lacks.
-    pub fn end(&mut self, sink: &mut impl Sink) {
-        match self.place {
-            Place::Start => {}
-            Place::Head | Place::Tail => self.take(b"\n", b"", sink),
+        let new = &first.bytes[begun..];
+        first.fill.wrote(new);
+        for lane in others {
+            lane.chosen = true;
+            lane.fill.wrote(new);
+            lane.bytes.extend_from_slice(new);
         }
+        first.chosen = true;
+        taken
     }
 
-    /// Where the last newline is, if lines need not be taken apart.
-    fn whole_lines(&self, input: &[u8]) -> Option<usize> {
-        if self.plain {
-            input.iter().rposition(|&byte| byte == b'\n')
-        } else {
-            None
+    fn judged(&mut self, input: &[u8], stamp: &[u8], aside: &mut impl Aside) -> usize {
+        let most = HEAD_SIZE - stamp.len();
+        let mut taken = 0;
+        let mut head = core::mem::take(&mut self.head);
+        while let Some(length) = newline::first(&input[taken..]) {
+            if length > most || self.stopped {
+                break;
+            }
+            let line = &input[taken..=taken + length];
+            if stamp.is_empty() {
+                self.decide(&line[..length], false, aside);
+                self.send(line, false);
+            } else {
+                head.clear();
+                head.extend_from_slice(stamp);
+                head.extend_from_slice(line);
+                self.decide(&head[..head.len() - 1], false, aside);
+                self.send(&head, false);
+            }
+            taken += length + 1;
         }
+        self.head = head;
+        taken
     }
 
-    fn take_head<'a>(&mut self, input: &'a [u8], sink: &mut impl Sink) -> &'a [u8] {
+    fn take_head(&mut self, input: &[u8], aside: &mut impl Aside) -> usize {
         let room = HEAD_SIZE - self.head.len();
         // One byte beyond the room: a newline there ends a line of exactly a head.
         let near = &input[..input.len().min(room + 1)];
-        if let Some(at) = newline(near) {
-            self.head.extend_from_slice(&input[..at]);
-            self.decide(false, sink);
-            self.head.push(b'\n');
-            let head = core::mem::take(&mut self.head);
-            self.send(&head, sink);
-            self.head = head;
+        let end = newline::first(near);
+        let taken = end.unwrap_or(room.min(input.len()));
+        let mut head = core::mem::take(&mut self.head);
+        head.extend_from_slice(&input[..taken]);
+        let whole = end.is_some();
+        if whole || input.len() > room {
+            self.decide(&head, !whole, aside);
+            self.place = if whole { Place::Start } else { Place::Tail };
+            if whole {
+                head.push(b'\n');
+            }
+            self.send(&head, false);
+        }
+        self.head = head;
+        taken + usize::from(whole)
+    }
+
+    fn take_tail(&mut self, input: &[u8]) -> usize {
+        let rooms = self.lanes.iter().filter(|lane| lane.chosen);
+        let most = rooms
+            .map(|lane| lane.fill.room().min(LANE_SIZE))
+            .min()
+            .unwrap_or(input.len());
+        let near = &input[..input.len().min(most)];
+        let end = newline::first(near).map(|at| at + 1);
+        if end.is_some() {
             self.place = Place::Start;
-            return &input[at + 1..];
         }
-        let taken = room.min(input.len());
-        self.head.extend_from_slice(&input[..taken]);
-        if input.len() > room {
-            self.decide(true, sink);
-            let head = core::mem::take(&mut self.head);
-            self.send(&head, sink);
-            self.head = head;
-            self.place = Place::Tail;
-        }
-        &input[taken..]
+        let taken = end.unwrap_or(near.len());
+        self.send(&input[..taken], false);
+        taken
     }
 
     /// Applies the script to the head.
-    fn decide(&mut self, longer: bool, sink: &mut impl Sink) {
-        let head = self.head.as_slice();
+    fn decide(&mut self, head: &[u8], longer: bool, aside: &mut impl Aside) {
         let mut selected = true;
         for action in &self.actions {
             match action {
                 Action::Select(pattern) => selected = selected || matches(pattern, head),
                 Action::Deselect(pattern) => selected = selected && !matches(pattern, head),
-                Action::Log(directory) => self.chosen[*directory] = selected,
+                Action::Log(directory) => self.lanes[*directory].chosen = selected,
                 Action::Tell if selected => {
                     let told = &head[..head.len().min(TOLD_SIZE)];
-                    sink.tell(told, longer || head.len() > TOLD_SIZE);
+                    aside.tell(told, longer || head.len() > TOLD_SIZE);
                 }
-                Action::Keep(file) if selected => sink.keep(*file, head),
+                Action::Keep(file) if selected => aside.keep(*file, head),
                 Action::Tell | Action::Keep(_) => {}
             }
         }
     }
 
-    fn send(&self, bytes: &[u8], sink: &mut impl Sink) {
-        for (directory, _) in self
-            .chosen
-            .iter()
-            .enumerate()
-            .filter(|(_, chosen)| **chosen)
-        {
-            sink.log(directory, bytes);
+    /// Gives the bytes to the directories that were chosen for the line, or to all.
+    fn send(&mut self, bytes: &[u8], all: bool) {
+        let in_tail = self.place == Place::Tail;
+        for lane in &mut self.lanes {
+            lane.chosen |= all;
+            if lane.chosen {
+                lane.fill.wrote(bytes);
+                lane.bytes.extend_from_slice(bytes);
+                self.stopped |= lane.bytes.len() >= LANE_SIZE || lane.fill.is_due(in_tail);
+            }
         }
     }
 }
 
-/// Where the first newline is. Eight bytes at a time, for this is most of the work of a logger.
-pub(crate) fn newline(bytes: &[u8]) -> Option<usize> {
-    const LOW: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    const SOUGHT: u64 = u64::from_ne_bytes([b'\n'; 8]);
-    let (words, rest) = bytes.as_chunks::<8>();
-    let holds = |word: &[u8; 8]| {
-        let different = u64::from_ne_bytes(*word) ^ SOUGHT;
-        // A byte is zero exactly if subtracting one borrows into its high bit and the bit was clear.
-        different.wrapping_sub(LOW) & !different & HIGH != 0
-    };
-    let (at, tail) = match words.iter().position(holds) {
-        Some(word) => (word * 8, words[word].as_slice()),
-        None => (words.len() * 8, rest),
-    };
-    tail.iter()
-        .position(|&byte| byte == b'\n')
-        .map(|within| at + within)
+/// What one directory of a tail remembers.
+impl Memory {
+    /// The same, told of one directory only.
+    #[must_use]
+    pub fn of(&self, directory: usize) -> Memory {
+        Memory {
+            place: self.place,
+            head: self.head.clone(),
+            chosen: vec![self.chosen.get(directory).copied().unwrap_or(true)],
+        }
+    }
 }

@@ -11,6 +11,7 @@
 mod directory;
 mod fill;
 mod intent;
+mod lane;
 mod newline;
 mod pattern;
 mod script;
@@ -22,8 +23,9 @@ mod tests;
 pub use directory::{Code, Found, Name, Repair, recover};
 pub use fill::Fill;
 pub use intent::{Evidence, Fate, INTENT_SIZE, Input, Intent, Seen, fate, hash};
+pub use lane::Lane;
 pub use newline::last as last_newline;
 pub use pattern::matches;
 pub use script::{Action, Directory, Refusal, Script, Stamp};
 pub use shelf::{STAMP_SIZE, Shelf, Volume};
-pub use sorter::{Aside, HEAD_SIZE, Lane, Memory, Place, Sorter, TOLD_SIZE};
+pub use sorter::{Aside, HEAD_SIZE, Memory, Place, Sorter, TOLD_SIZE};

@@ -43,11 +43,18 @@ impl Fill {
         self.size_bytes.saturating_sub(WINDOW)
     }
 
+    /// Whether it ends here: with a line, near its size. Another file is begun at once; what reads the old one need not wait
+    /// for the next line.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.line_ended && self.bytes >= self.window()
+    }
+
     /// Whether another file must be begun before anything is written. `in_line`: what comes next goes on with a line that
     /// is partly in the file.
     #[must_use]
     pub const fn is_due(&self, in_line: bool) -> bool {
-        if self.bytes >= self.size_bytes || (self.line_ended && self.bytes >= self.window()) {
+        if self.bytes >= self.size_bytes || self.is_finished() {
             return true;
         }
         // A file that was found: a head is written in one piece, and must fit.

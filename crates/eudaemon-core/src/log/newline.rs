@@ -1,4 +1,4 @@
-//! Where lines end. Eight bytes at a time, for this is most of the work of a logger.
+//! Where lines end. Many bytes at a time, for this is most of the work of a logger.
 
 const LOW: u64 = u64::from_ne_bytes([1; 8]);
 const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
@@ -14,6 +14,21 @@ const fn marks(word: u64) -> u64 {
 /// Where the first newline is.
 #[inline]
 pub(super) fn first(bytes: &[u8]) -> Option<usize> {
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    for (at, block) in blocks.iter().enumerate() {
+        // Without a branch in it, this becomes a few instructions for the whole block.
+        if block
+            .iter()
+            .fold(false, |found, &byte| found | (byte == b'\n'))
+        {
+            return in_words(block).map(|within| at * 32 + within);
+        }
+    }
+    in_words(rest).map(|within| blocks.len() * 32 + within)
+}
+
+#[inline]
+fn in_words(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
         let marks = marks(u64::from_le_bytes(*word));
@@ -38,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_newline_is_found_wherever_it_is() {
-        for length in 0..40 {
+        for length in 0..100 {
             for at in 0..=length {
                 for filling in [0x8au8, b'\n' + 1, b'\n' ^ 0x80, 0, 0xff] {
                     let mut bytes = vec![filling; length];

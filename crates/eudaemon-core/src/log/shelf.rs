@@ -67,7 +67,7 @@ impl Shelf {
 
     /// Gives one another name; whether it was there.
     pub fn rename(&mut self, from: &[u8], to: &[u8], size_bytes: Option<u64>) -> bool {
-        let Some(volume) = self.volumes.iter_mut().find(|volume| volume.name == from) else {
+        let Some(volume) = self.place(from).and_then(|at| self.volumes.get_mut(at)) else {
             return false;
         };
         volume.name = to.to_vec();
@@ -78,7 +78,16 @@ impl Shelf {
     /// Whether one of this name is there.
     #[must_use]
     pub fn holds(&self, name: &[u8]) -> bool {
-        self.volumes.iter().any(|volume| volume.name == name)
+        self.place(name).is_some()
+    }
+
+    /// Where the one of this name is. They are in the order of their stamps, and each has its own.
+    fn place(&self, name: &[u8]) -> Option<usize> {
+        let stamp = name.get(..STAMP_SIZE)?;
+        let at = self
+            .volumes
+            .partition_point(|volume| &volume.name[..STAMP_SIZE] < stamp);
+        (self.volumes.get(at)?.name == name).then_some(at)
     }
 
     /// Takes the oldest off if it must go: so that fewer than `number` files remain, and no more than `total_bytes`

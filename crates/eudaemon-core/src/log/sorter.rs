@@ -1,6 +1,7 @@
 //! Sorts input into lines, and lines to where they belong.
 
 use super::fill::Fill;
+use super::lane::{LANE_SIZE, Lane, copy};
 use super::newline;
 use super::pattern::matches;
 use super::script::{Action, Script, Stamp};
@@ -11,10 +12,6 @@ use alloc::vec::Vec;
 pub const HEAD_SIZE: usize = 1000;
 /// How much of a line `e` tells.
 pub const TOLD_SIZE: usize = 200;
-/// How much is collected for a directory before it must be written: a short line with a stamp is many times as long as
-/// without, and memory is not to grow with it.
-const LANE_SIZE: usize = 128 * 1024;
-
 /// What takes the lines that go elsewhere than to a directory.
 pub trait Aside {
     /// Takes a line to be told: at most 200 bytes of it, and whether there were more.
@@ -33,17 +30,6 @@ pub enum Place {
     Head,
     /// Behind its head: what comes goes on to where the head went.
     Tail,
-}
-
-/// What one log directory is to get next.
-#[derive(Clone, Debug)]
-pub struct Lane {
-    /// How full its `current` will be then.
-    pub fill: Fill,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// Whether the present line goes there.
-    chosen: bool,
 }
 
 /// What of the input was taken and is in no file: all that a sorter remembers between two pieces.
@@ -76,6 +62,8 @@ pub struct Sorter {
     place: Place,
     head: Vec<u8>,
     lanes: Vec<Lane>,
+    /// How much of the piece goes to every directory before what the lanes hold.
+    as_is: usize,
     /// A lane wants to be written, or another file, before more is taken.
     stopped: bool,
 }
@@ -93,17 +81,13 @@ impl Sorter {
             (true, Stamp::Tai64n | Stamp::Accustamp) => Way::Stamped,
             (false, Stamp::None | Stamp::Tai64n | Stamp::Accustamp) => Way::Judged,
         };
-        let lane = |fill| Lane {
-            fill,
-            bytes: Vec::new(),
-            chosen: true,
-        };
         Sorter {
             actions: script.actions.clone(),
             way,
             place: Place::Start,
             head: Vec::with_capacity(HEAD_SIZE + 1),
-            lanes: fills.into_iter().map(lane).collect(),
+            lanes: fills.into_iter().map(Lane::new).collect(),
+            as_is: 0,
             stopped: false,
         }
     }
@@ -112,6 +96,12 @@ impl Sorter {
     #[must_use]
     pub fn in_line(&self) -> bool {
         self.place != Place::Start
+    }
+
+    /// How many bytes of the piece that was taken each directory is to get as they are, before what its lane holds.
+    #[must_use]
+    pub const fn as_is(&self) -> usize {
+        self.as_is
     }
 
     /// What each directory is to get.
@@ -127,6 +117,12 @@ impl Sorter {
         lane.fill.is_due(self.place == Place::Tail && lane.chosen)
     }
 
+    /// Whether the directory's `current` ends with what was taken ([`Fill::is_finished`]).
+    #[must_use]
+    pub fn is_finished(&self, directory: usize) -> bool {
+        self.lanes[directory].fill.is_finished()
+    }
+
     /// Takes note that the directory's `current` is another one.
     pub fn begins(&mut self, directory: usize, fill: Fill) {
         self.lanes[directory].fill = fill;
@@ -135,9 +131,8 @@ impl Sorter {
 
     /// Takes note that what the lanes hold was written.
     pub fn written(&mut self) {
-        for lane in &mut self.lanes {
-            lane.bytes.clear();
-        }
+        self.lanes.iter_mut().for_each(Lane::clear);
+        self.as_is = 0;
         self.stopped = false;
     }
 
@@ -165,12 +160,13 @@ impl Sorter {
         self.head.clear();
         self.head.extend_from_slice(&memory.head);
         for (lane, fill) in self.lanes.iter_mut().zip(fills) {
-            lane.bytes.clear();
+            lane.clear();
             lane.fill = fill;
         }
         for (lane, chosen) in self.lanes.iter_mut().zip(&memory.chosen) {
             lane.chosen = *chosen;
         }
+        self.as_is = 0;
         self.stopped = false;
     }
 
@@ -212,19 +208,13 @@ impl Sorter {
         match self.way {
             Way::Plain => {
                 let lines = newline::last(input).map_or(0, |at| at + 1);
-                let most = lines.min(LANE_SIZE);
-                let lines = if most == lines {
-                    lines
-                } else {
-                    newline::last(&input[..most]).map_or(0, |at| at + 1)
-                };
                 let fitting = self
                     .lanes
                     .iter()
                     .map(|lane| lane.fill.lines(&input[..lines]));
                 let taken = fitting.min().unwrap_or(lines);
                 if taken > 0 {
-                    self.send(&input[..taken], true);
+                    self.send_all(&input[..taken]);
                 }
                 taken
             }
@@ -238,40 +228,36 @@ impl Sorter {
             return newline::last(input).map_or(0, |at| at + 1);
         };
         let most = HEAD_SIZE - stamp.len();
-        let mut taken = 0;
-        let begun = first.bytes.len();
         // A due file ends it, and so does a full lane: what one more line may add fits behind both.
-        let mut free = LANE_SIZE.saturating_sub(begun);
+        let mut enough = LANE_SIZE.saturating_sub(first.bytes().len()).max(1);
         for lane in core::iter::once(&*first).chain(others.iter()) {
-            free = free.min(lane.fill.before_due());
+            enough = enough.min(lane.fill.before_due());
         }
-        first
-            .bytes
-            .reserve(free.min(2 * input.len()) + HEAD_SIZE + 1);
-        let mut added = 0;
+        // No more than this, should every byte be a line; and no line is longer than a head.
+        let lines_most = input.len().saturating_mul(stamp.len() + 1);
+        let free = first.free(enough.min(lines_most) + 2 * HEAD_SIZE);
+        let (mut taken, mut added) = (0, 0);
         while let Some(length) = newline::first(&input[taken..]) {
             if length > most {
                 break;
             }
-            first.bytes.extend_from_slice(stamp);
-            first
-                .bytes
-                .extend_from_slice(&input[taken..=taken + length]);
+            copy(&mut free[added..], stamp);
+            added += stamp.len();
+            copy(&mut free[added..], &input[taken..=taken + length]);
+            added += length + 1;
             taken += length + 1;
-            added += stamp.len() + length + 1;
-            if added >= free {
+            if added >= enough {
                 self.stopped = true;
                 break;
             }
         }
-        let new = &first.bytes[begun..];
-        first.fill.wrote(new);
+        let begun = first.bytes().len();
+        first.used(added);
+        first.chosen = true;
         for lane in others {
             lane.chosen = true;
-            lane.fill.wrote(new);
-            lane.bytes.extend_from_slice(new);
+            lane.push(&first.bytes()[begun..]);
         }
-        first.chosen = true;
         taken
     }
 
@@ -286,13 +272,13 @@ impl Sorter {
             let line = &input[taken..=taken + length];
             if stamp.is_empty() {
                 self.decide(&line[..length], false, aside);
-                self.send(line, false);
+                self.send(line);
             } else {
                 head.clear();
                 head.extend_from_slice(stamp);
                 head.extend_from_slice(line);
                 self.decide(&head[..head.len() - 1], false, aside);
-                self.send(&head, false);
+                self.send(&head);
             }
             taken += length + 1;
         }
@@ -315,7 +301,7 @@ impl Sorter {
             if whole {
                 head.push(b'\n');
             }
-            self.send(&head, false);
+            self.send(&head);
         }
         self.head = head;
         taken + usize::from(whole)
@@ -333,7 +319,7 @@ impl Sorter {
             self.place = Place::Start;
         }
         let taken = end.unwrap_or(near.len());
-        self.send(&input[..taken], false);
+        self.send(&input[..taken]);
         taken
     }
 
@@ -355,16 +341,29 @@ impl Sorter {
         }
     }
 
-    /// Gives the bytes to the directories that were chosen for the line, or to all.
-    fn send(&mut self, bytes: &[u8], all: bool) {
+    /// Gives the bytes to the directories that were chosen for the line.
+    fn send(&mut self, bytes: &[u8]) {
         let in_tail = self.place == Place::Tail;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.chosen) {
+            lane.push(bytes);
+            self.stopped |= lane.bytes().len() >= LANE_SIZE || lane.fill.is_due(in_tail);
+        }
+    }
+
+    /// Gives whole lines to all directories. If nothing goes before them they need not be copied.
+    fn send_all(&mut self, lines: &[u8]) {
+        let as_is = self.as_is == 0 && self.lanes.iter().all(|lane| lane.bytes().is_empty());
         for lane in &mut self.lanes {
-            lane.chosen |= all;
-            if lane.chosen {
-                lane.fill.wrote(bytes);
-                lane.bytes.extend_from_slice(bytes);
-                self.stopped |= lane.bytes.len() >= LANE_SIZE || lane.fill.is_due(in_tail);
+            lane.chosen = true;
+            if as_is {
+                lane.fill.wrote(lines);
+            } else {
+                lane.push(lines);
             }
+            self.stopped |= lane.fill.is_due(false);
+        }
+        if as_is {
+            self.as_is = lines.len();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Not tested here: files, signals, pauses; they are the program's.
 
 use super::*;
+use crate::scan::Id;
 use crate::status::Dialect;
 use crate::time::{Tai64n, Wall};
 use alloc::string::{String, ToString};
@@ -97,7 +98,7 @@ fn a_script_is_read_in_order() {
         parse(&["T"]).map(|script| script.stamp),
         Ok(Stamp::Accustamp)
     );
-    for refused in ["!gzip", "wgz", "F"] {
+    for refused in ["!gzip", "F"] {
         assert_eq!(parse(&["e", refused]), Err(Refusal(1)), "{refused}");
     }
 }
@@ -131,10 +132,7 @@ struct Heard {
     kept: Vec<usize>,
 }
 
-impl Sink for Heard {
-    fn log(&mut self, directory: usize, bytes: &[u8]) {
-        self.logs[directory].extend_from_slice(bytes);
-    }
+impl Aside for Heard {
     fn tell(&mut self, line: &[u8], more: bool) {
         let dots = if more { "..." } else { "" };
         self.told
@@ -145,18 +143,48 @@ impl Sink for Heard {
     }
 }
 
-/// Feeds the input in pieces of this size, each line stamped, and ends it.
-fn sort(words: &[&str], input: &[u8], piece: usize, stamp: &str) -> Heard {
+/// Writes what the sorter has, as the program does.
+fn write(sorter: &mut Sorter, piece: &[u8], logs: &mut [Vec<u8>]) {
+    for (log, lane) in logs.iter_mut().zip(sorter.lanes()) {
+        log.extend_from_slice(&piece[..sorter.as_is()]);
+        log.extend_from_slice(lane.bytes());
+    }
+    sorter.written();
+}
+
+fn feed(sorter: &mut Sorter, input: &[u8], stamp: &[u8], heard: &mut Heard) {
+    let mut rest = input;
+    while !rest.is_empty() {
+        for at in 0..heard.logs.len() {
+            if sorter.is_due(at) {
+                sorter.begins(at, Fill::new(99_999, 0));
+            }
+        }
+        let taken = sorter.take(rest, stamp, heard);
+        assert!(taken > 0);
+        write(sorter, &rest[..taken], &mut heard.logs);
+        rest = &rest[taken..];
+    }
+}
+
+fn sorter(words: &[&str]) -> (Sorter, Heard) {
     let script = parse(words).expect("a script");
-    let mut heard = Heard {
+    let fills = script.directories.iter().map(|_| Fill::new(99_999, 0));
+    let heard = Heard {
         logs: vec![Vec::new(); script.directories.len()],
         ..Heard::default()
     };
-    let mut sorter = Sorter::new(&script);
+    (Sorter::new(&script, fills), heard)
+}
+
+/// Feeds the input in pieces of this size, each line stamped, and ends it.
+fn sort(words: &[&str], input: &[u8], piece: usize, stamp: &str) -> Heard {
+    let (mut sorter, mut heard) = sorter(words);
     for piece in input.chunks(piece) {
-        sorter.take(piece, stamp.as_bytes(), &mut heard);
+        feed(&mut sorter, piece, stamp.as_bytes(), &mut heard);
     }
     sorter.end(&mut heard);
+    write(&mut sorter, b"", &mut heard.logs);
     assert!(!sorter.in_line());
     heard
 }
@@ -185,19 +213,14 @@ fn lines_go_where_they_are_selected_whatever_the_pieces() {
 #[test]
 fn an_unfinished_line_is_held_back_until_its_head_is_known() {
     for words in [&["./a"][..], &["+x", "./a"]] {
-        let script = parse(words).expect("a script");
-        let mut heard = Heard {
-            logs: vec![Vec::new()],
-            ..Heard::default()
-        };
-        let mut sorter = Sorter::new(&script);
-        sorter.take(b"one\ntwo", b"", &mut heard);
+        let (mut sorter, mut heard) = sorter(words);
+        feed(&mut sorter, b"one\ntwo", b"", &mut heard);
         // So that a rotation now, for ALRM, does not part it.
         assert_eq!(heard.logs, [b"one\n"], "{words:?}");
         assert!(sorter.in_line());
-        sorter.take(&[b'x'; HEAD_SIZE], b"", &mut heard);
+        feed(&mut sorter, &[b'x'; HEAD_SIZE], b"", &mut heard);
         assert_eq!(heard.logs[0].len(), 4 + 3 + HEAD_SIZE, "{words:?}");
-        sorter.take(b"y", b"", &mut heard);
+        feed(&mut sorter, b"y", b"", &mut heard);
         assert_eq!(heard.logs[0].last(), Some(&b'y'), "{words:?}");
         assert!(sorter.in_line());
     }
@@ -229,45 +252,37 @@ fn only_a_head_of_a_line_is_judged_and_all_of_it_is_logged() {
     );
 }
 
-#[test]
-fn the_newline_is_found_wherever_it_is() {
-    for length in 0..40 {
-        for at in 0..=length {
-            let mut bytes = vec![0x8au8; length];
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte = b'\n';
-            }
-            let plainly = bytes.iter().position(|&byte| byte == b'\n');
-            assert_eq!(sorter::newline(&bytes), plainly, "{length} {at}");
-            // A neighbour one above the sought byte must not be taken for it.
-            bytes.fill(b'\n' + 1);
-            assert_eq!(sorter::newline(&bytes), None);
-        }
-    }
-}
-
-/// The sizes of the files that `input` makes when it comes in pieces of this size.
+/// The sizes of the files that `input` makes when it comes in pieces of this size, whichever way the lines are treated.
 fn sizes(size: u64, input: &[u8], piece: usize) -> Vec<u64> {
-    let mut fill = Fill::new(size, 0);
-    let mut sizes = Vec::new();
-    for mut waiting in input.chunks(piece) {
-        while let Some(next) = fill.next(waiting) {
-            match next {
-                Next::Write(count) => {
-                    assert!(count > 0);
-                    let (now, later) = waiting.split_at(count);
-                    fill.wrote(now);
-                    waiting = later;
+    let ways = [&["./a"][..], &["t", "./a"], &["-?", "./a"]].map(|words| {
+        let (mut sorter, mut heard) = sorter(words);
+        sorter.begins(0, Fill::new(size, 0));
+        let mut sizes = Vec::new();
+        let mut written = Vec::new();
+        for piece in input.chunks(piece) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                if sorter.is_due(0) || sorter.is_finished(0) {
+                    sizes.push(heard.logs[0].len() as u64);
+                    written.append(&mut heard.logs[0]);
+                    sorter.begins(0, Fill::new(size, 0));
                 }
-                Next::Rotate => {
-                    sizes.push(fill.bytes());
-                    fill.rotated();
-                }
+                let taken = sorter.take(rest, b"", &mut heard);
+                assert!(taken > 0);
+                write(&mut sorter, &rest[..taken], &mut heard.logs);
+                rest = &rest[taken..];
             }
         }
-    }
-    sizes.push(fill.bytes());
-    sizes
+        sizes.push(heard.logs[0].len() as u64);
+        if sorter.is_finished(0) {
+            sizes.push(0);
+        }
+        written.append(&mut heard.logs[0]);
+        assert!(input.starts_with(&written) && input.len() < written.len() + HEAD_SIZE);
+        sizes
+    });
+    assert!(ways.iter().all(|way| *way == ways[0]), "{ways:?}");
+    ways[0].clone()
 }
 
 #[test]
@@ -301,10 +316,18 @@ fn files_end_with_a_line_near_their_size_or_at_it() {
 
 #[test]
 fn a_file_found_full_is_rotated_before_anything_is_written() {
-    assert_eq!(Fill::new(4096, 4096).next(b"x"), Some(Next::Rotate));
-    assert_eq!(Fill::new(4096, 9999).next(b""), Some(Next::Rotate));
-    assert_eq!(Fill::new(4096, 4095).next(b"xy"), Some(Next::Write(1)));
-    assert_eq!(Fill::new(4096, 3000).next(b""), None);
+    for (bytes, in_line, due) in [
+        (4096, false, true),
+        (4096, true, true),
+        (9999, false, true),
+        // A head of a thousand bytes and a newline fit, or not.
+        (3095, false, false),
+        (3096, false, true),
+        (4095, true, false),
+        (0, false, false),
+    ] {
+        assert_eq!(Fill::new(4096, bytes).is_due(in_line), due, "{bytes}");
+    }
 }
 
 #[test]
@@ -341,10 +364,16 @@ fn what_a_crash_left_is_told_by_the_modes() {
     }
 }
 
+fn shelf(names: &[&str]) -> Shelf {
+    Shelf::new(names.iter().map(|name| Volume {
+        name: name.as_bytes().to_vec(),
+        size_bytes: 10,
+    }))
+}
+
 #[test]
 fn stamps_grow_even_when_the_clock_does_not() {
-    let stamp =
-        |names: &[&str], secs| next_stamp(names.iter().map(|n| n.as_bytes()), Wall::new(secs, 0));
+    let stamp = |names: &[&str], secs| shelf(names).stamp(Wall::new(secs, 0));
     let now = Tai64n::from_wall(Wall::new(1000, 0));
     assert_eq!(stamp(&["current", "@x", "lock"], 1000), now);
     let there = now.to_string() + ".s";
@@ -354,26 +383,24 @@ fn stamps_grow_even_when_the_clock_does_not() {
         stamp(&[&there], 1001),
         Tai64n::from_wall(Wall::new(1001, 0))
     );
-    let last = Tai64n {
-        nanos: 999_999_999,
-        ..now
-    }
-    .to_string()
-        + ".u";
+    let nanos = 999_999_999;
+    let last = Tai64n { nanos, ..now }.to_string() + ".u";
+    let mut shelf_of_two = shelf(&[&there, &last]);
+    let next = Tai64n {
+        label: now.label + 1,
+        nanos: 0,
+    };
+    assert_eq!(shelf_of_two.stamp(Wall::new(5, 0)), next);
+    // One that was given away counts too.
     assert_eq!(
-        stamp(&[&there, &last], 5),
-        Tai64n {
-            label: now.label + 1,
-            nanos: 0
-        }
+        shelf_of_two.stamp(Wall::new(5, 0)),
+        Tai64n { nanos: 1, ..next }
     );
     let beyond = Tai64n {
         label: u64::MAX,
         nanos: 0,
-    }
-    .to_string()
-        + ".s";
-    assert_eq!(stamp(&[&beyond], 1000), now);
+    };
+    assert_eq!(stamp(&[&(beyond.to_string() + ".s")], 1000), now);
 }
 
 #[test]
@@ -386,20 +413,94 @@ fn the_oldest_go_and_never_the_newest() {
         name('2', ".s"),
         "current".to_string(),
     ];
-    let gone = |newest: &str, number| {
-        surplus(
-            names.iter().map(|name| name.as_bytes()),
-            newest.as_bytes(),
-            number,
-        )
-        .iter()
-        .map(|name| char::from(name[1]))
-        .collect::<Vec<_>>()
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let gone = |number, total| {
+        let mut shelf = shelf(&names);
+        core::iter::from_fn(|| shelf.surplus(number, total))
+            .map(|volume| char::from(volume.name[1]))
+            .collect::<Vec<_>>()
     };
-    assert_eq!(gone(&names[0], 4), []);
-    assert_eq!(gone(&names[0], 3), ['1']);
-    assert_eq!(gone(&names[0], 2), ['1', '2']);
-    // The clock was set back: the newest has the smallest name.
-    assert_eq!(gone(&names[1], 3), ['2']);
-    assert_eq!(gone(&names[1], 2), ['2', '3']);
+    assert_eq!(gone(4, None), []);
+    assert_eq!(gone(3, None), ['1']);
+    assert_eq!(gone(2, None), ['1', '2']);
+    assert_eq!(gone(0, None), ['1', '2']);
+    assert_eq!(gone(9, Some(30)), []);
+    assert_eq!(gone(9, Some(29)), ['1']);
+    assert_eq!(gone(9, Some(0)), ['1', '2']);
+    let mut shelf = shelf(&names);
+    assert!(shelf.holds(names[3].as_bytes()));
+    assert!(shelf.rename(
+        names[3].as_bytes(),
+        b"@222222222222222222222222.gz",
+        Some(3)
+    ));
+    assert!(!shelf.holds(names[3].as_bytes()));
+    assert_eq!(shelf.surplus(9, Some(23)), None);
+}
+
+#[test]
+fn an_intent_is_read_as_it_was_written_and_not_at_all_if_it_is_torn() {
+    let memory = |place, length| Memory {
+        place,
+        head: vec![b'h'; length],
+        chosen: Vec::new(),
+    };
+    let id = |dev| Id { dev, ino: u64::MAX };
+    for evidence in [
+        Evidence::Odometer(id(5), 77),
+        Evidence::Position(u64::MAX),
+        Evidence::Content {
+            hash: 3,
+            repeated: true,
+        },
+    ] {
+        let intent = Intent {
+            sequence: 9,
+            input: Input {
+                boot: [7; 16],
+                id: id(1),
+            },
+            length: 65_536,
+            evidence,
+            current: id(2),
+            size_bytes: 1 << 40,
+            adds_bytes: 100,
+            before: memory(Place::Head, HEAD_SIZE),
+            after: Memory {
+                place: Place::Tail,
+                head: Vec::new(),
+                chosen: vec![false],
+            },
+        };
+        let mut bytes = Vec::new();
+        intent.encode(&mut bytes);
+        assert!(bytes.len() <= INTENT_SIZE);
+        bytes.resize(INTENT_SIZE, 0xee);
+        assert_eq!(Intent::decode(&bytes), Some(intent));
+        for at in [0, 8, 20, 100, 200, 1100] {
+            let mut torn = bytes.clone();
+            torn[at] ^= 1;
+            assert_eq!(Intent::decode(&torn), None, "{at}");
+        }
+        assert_eq!(Intent::decode(&bytes[..500]), None);
+    }
+    assert_eq!(Intent::decode(&[0; INTENT_SIZE]), None);
+}
+
+#[test]
+fn different_pieces_have_different_hashes() {
+    let mut seen = Vec::new();
+    for length in 0..100 {
+        let mut bytes = vec![b'y'; length];
+        seen.push(hash(&bytes));
+        for at in 0..length {
+            bytes[at] ^= 1;
+            seen.push(hash(&bytes));
+            bytes[at] ^= 1;
+        }
+    }
+    let all = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), all);
 }

@@ -24,6 +24,8 @@ use std::time::Duration;
 const GATHER: Duration = Duration::from_millis(200);
 /// How long to wait before what could not be synced is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How many files are open at once to be synced.
+const BATCH: usize = 32;
 /// Complete, and on the disk. Source: specification §8.4.
 const COMPLETE: u32 = 0o744;
 /// The thread calls the kernel and formats a message.
@@ -192,7 +194,10 @@ fn work(shared: &Shared, report: Report) {
         for (_, dirt) in dirty {
             sync_dirt(report, &dirt);
         }
-        let again = make_safe(report, finished);
+        let mut again = Vec::new();
+        for batch in finished.chunks(BATCH) {
+            again.extend(make_safe(report, batch));
+        }
         state = lock(&shared.state);
         if !state.ending {
             let at = clock::mono() + AGAIN;
@@ -219,10 +224,10 @@ fn sync_dirt(report: Report, dirt: &Dirt) {
 }
 
 /// Syncs these files and gives them their final names; those that are to be tried again.
-fn make_safe(report: Report, finished: Vec<Finished>) -> Vec<Finished> {
+fn make_safe(report: Report, finished: &[Finished]) -> Vec<Finished> {
     let mut again = Vec::new();
     let mut open = Vec::new();
-    for one in finished {
+    for one in finished.iter().cloned() {
         if !lock(&one.shelf).holds(&one.name) {
             continue;
         }

@@ -228,6 +228,11 @@ impl<'a> Logger<'a> {
             let taken = self.sorter.take(&rest[..most], &stamp, &mut self.aside);
             let (piece, later) = rest.split_at_mut(taken);
             self.commit(piece, before)?;
+            for at in 0..self.directories.len() {
+                if self.sorter.is_finished(at) {
+                    self.rotate(at)?;
+                }
+            }
             if self.ears.term && !self.sorter.in_line() {
                 return Ok(());
             }
@@ -271,7 +276,10 @@ impl<'a> Logger<'a> {
         }
         self.note(piece.len(), before, &after, sizes)?;
         for (one, lane) in self.directories.iter_mut().zip(self.sorter.lanes()) {
-            one.append(&lane.bytes, &mut self.ears, &mut self.safe)?;
+            let as_is = &piece[..self.sorter.as_is()];
+            for bytes in [as_is, lane.bytes()] {
+                one.append(bytes, &mut self.ears, &mut self.safe)?;
+            }
         }
         self.aside.write(&mut self.ears)?;
         self.take(piece, before, &after, sizes)?;
@@ -308,7 +316,7 @@ impl<'a> Logger<'a> {
                 evidence,
                 current: one.id,
                 size_bytes: sizes[at],
-                adds_bytes: self.sorter.lanes()[at].bytes.len() as u64,
+                adds_bytes: (self.sorter.as_is() + self.sorter.lanes()[at].bytes().len()) as u64,
                 before: before.of(at),
                 after: after.of(at),
             };

@@ -84,6 +84,8 @@ struct State {
     finished: VecDeque<(Mono, Finished)>,
     dirty: Vec<(Mono, Arc<Dirt>)>,
     ending: bool,
+    /// When the thread looks again by itself; what is due later need not wake it.
+    looks_at: Option<Mono>,
 }
 
 #[derive(Debug, Default)]
@@ -115,7 +117,18 @@ impl Safe {
 
     /// Has a finished file made safe, soon.
     pub fn finish(&mut self, finished: Finished) {
-        self.give(|state| state.finished.push_back((clock::mono() + GATHER, finished)));
+        let at = clock::mono() + GATHER;
+        self.give(at, |state| state.finished.push_back((at, finished)));
+    }
+
+    /// A finished file is no longer there.
+    pub fn forget(&mut self, name: &[u8], folder: &Arc<Folder>) {
+        let finished = &mut lock(&self.shared.state).finished;
+        let is_it =
+            |(_, one): &(Mono, Finished)| one.name == name && Arc::ptr_eq(&one.folder, folder);
+        if let Some(at) = finished.iter().position(is_it) {
+            finished.remove(at);
+        }
     }
 
     /// Takes note that a file was written to. It costs nothing if it is known to be dirty.
@@ -125,19 +138,25 @@ impl Safe {
         };
         if !dirt.dirty.load(Ordering::Relaxed) && !dirt.dirty.swap(true, Ordering::AcqRel) {
             let dirt = Arc::clone(dirt);
-            self.give(|state| state.dirty.push((clock::mono() + interval, dirt)));
+            let at = clock::mono() + interval;
+            self.give(at, |state| state.dirty.push((at, dirt)));
         }
     }
 
-    fn give(&mut self, add: impl FnOnce(&mut State)) {
-        add(&mut lock(&self.shared.state));
+    fn give(&mut self, at: Mono, add: impl FnOnce(&mut State)) {
+        let mut state = lock(&self.shared.state);
+        add(&mut state);
+        let wake = state.looks_at.is_none_or(|looks_at| at < looks_at);
+        drop(state);
         if self.thread.is_none() {
             let (shared, report) = (Arc::clone(&self.shared), self.report);
             let builder = Builder::new().name("sync".into()).stack_size(STACK_SIZE);
             // Without a thread the work waits for the end, which does it.
             self.thread = builder.spawn(move || work(&shared, report)).ok();
         }
-        self.shared.work.notify_one();
+        if wake {
+            self.shared.work.notify_one();
+        }
     }
 
     /// Does what is to be done, now, and ends the thread.
@@ -180,7 +199,9 @@ fn work(shared: &Shared, report: Report) {
             let next = moments
                 .into_iter()
                 .chain(state.dirty.iter().map(|(at, _)| *at));
-            state = match next.min() {
+            let next = next.min();
+            state.looks_at = next;
+            state = match next {
                 None => wait(&shared.work, state),
                 Some(at) => {
                     let length = at.since(clock::mono());
@@ -190,6 +211,8 @@ fn work(shared: &Shared, report: Report) {
             };
             continue;
         }
+        // Whatever comes meanwhile is seen after.
+        state.looks_at = Some(Mono(0));
         drop(state);
         for (_, dirt) in dirty {
             sync_dirt(report, &dirt);

@@ -278,20 +278,22 @@ fn retire(folder: &Folder, shelf: &mut Shelf, file: &str, code: &[u8]) -> io::Re
     }
 }
 
-/// Removes what is too much.
+/// Removes what is too much; the names.
 fn clear(
     plan: &Directory,
     folder: &Folder,
     shelf: &mut Shelf,
     ears: &mut Ears,
-) -> Result<(), Stop> {
+) -> Result<Vec<Vec<u8>>, Stop> {
+    let mut gone = Vec::new();
     while let Some(old) = shelf.surplus(plan.number, plan.total_bytes) {
         let name = String::from_utf8_lossy(&old.name).into_owned();
         try_on(plan, ears, "unable to remove ", &["/", &name], || {
             folder.remove(old.name.as_slice())
         })?;
+        gone.push(old.name);
     }
-    Ok(())
+    Ok(gone)
 }
 
 impl LogDirectory {
@@ -367,7 +369,9 @@ impl LogDirectory {
                 name: name.clone(),
                 size_bytes: self.size_bytes,
             });
-            clear(plan, folder, &mut shelf, ears)?;
+            for old in clear(plan, folder, &mut shelf, ears)? {
+                safe.forget(&old, folder);
+            }
         }
         drop(shelf);
         let new = try_on(plan, ears, "unable to create ", &["/current"], || {

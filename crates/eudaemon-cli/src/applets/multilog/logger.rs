@@ -182,12 +182,10 @@ impl<'a> Logger<'a> {
                 }
             }
             if let (Some((file, end)), Some(first)) = (&mut self.odometer, self.directories.first())
+                && let Ok(about) = file::about(first.lock())
+                && id(&about) != *file
             {
-                if let Ok(about) = file::about(first.lock()) {
-                    if id(&about) != *file {
-                        (*file, *end) = (id(&about), INTENT_SIZE as u64);
-                    }
-                }
+                (*file, *end) = (id(&about), INTENT_SIZE as u64);
             }
         }
         Ok(())
@@ -366,10 +364,10 @@ impl<'a> Logger<'a> {
     /// Sets the odometer back, when no intent looks at it.
     fn set_back(&mut self) -> Result<(), Stop> {
         self.nothing_in_work()?;
-        if let (Some((_, end)), Some(first)) = (&mut self.odometer, self.directories.first()) {
-            if first.lock().set_len(INTENT_SIZE as u64).is_ok() {
-                *end = INTENT_SIZE as u64;
-            }
+        if let (Some((_, end)), Some(first)) = (&mut self.odometer, self.directories.first())
+            && first.lock().set_len(INTENT_SIZE as u64).is_ok()
+        {
+            *end = INTENT_SIZE as u64;
         }
         Ok(())
     }

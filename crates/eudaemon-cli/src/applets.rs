@@ -4,8 +4,8 @@
 mod chain;
 mod control;
 mod filter;
-mod matchtest;
 mod logging;
+mod matchtest;
 mod multilog;
 mod place;
 mod readproctitle;

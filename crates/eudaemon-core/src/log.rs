@@ -12,7 +12,7 @@ mod directory;
 mod fill;
 mod intent;
 mod lane;
-mod newline;
+pub(crate) mod newline;
 mod pattern;
 mod script;
 mod shelf;

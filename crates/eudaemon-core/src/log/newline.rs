@@ -13,7 +13,7 @@ const fn marks(word: u64) -> u64 {
 
 /// Where the first newline is.
 #[inline]
-pub(super) fn first(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn first(bytes: &[u8]) -> Option<usize> {
     let (blocks, rest) = bytes.as_chunks::<32>();
     for (at, block) in blocks.iter().enumerate() {
         // Without a branch in it, this becomes a few instructions for the whole block.

@@ -44,12 +44,12 @@ fn copy_line(input: &[u8], out: &mut Vec<u8>) -> usize {
             .iter()
             .fold(false, |found, &byte| found | (byte == b'\n'))
         {
-            let within = newline(piece).unwrap_or(piece.len() - 1) + 1;
+            let within = newline::first(piece).unwrap_or(piece.len() - 1) + 1;
             out.truncate(out.len() - (piece.len() - within));
             return at * piece.len() + within;
         }
     }
-    let end = newline(rest).map_or(rest.len(), |at| at + 1);
+    let end = newline::first(rest).map_or(rest.len(), |at| at + 1);
     out.extend_from_slice(&rest[..end]);
     input.len() - rest.len() + end
 }

@@ -5,9 +5,9 @@
 //! `down … want up`, as it is); anything of encore or s6, which the original does not know; `chpst` with the numbers it
 //! misreads (`dialects/privilege.rs`).
 
-mod help;
 mod chain;
 mod chpst;
+mod help;
 mod multilog;
 mod readproctitle;
 mod supervise;

@@ -301,15 +301,18 @@ impl World {
 
     /// Ends every process of this world, and waits until they are gone.
     pub fn end_all(&self) {
+        // One that is dying has lost its marks before it has closed its files, and so lost its locks.
+        let mut ended = HashSet::new();
         let gone = until(SOON, || {
             let all = self.processes();
+            ended.extend(all.iter().copied());
             // Stopped first, all of them: a supervisor that is still running would start again what we kill.
             for signal in [Signal::STOP, Signal::KILL] {
                 for &pid in &all {
                     self.signal(pid, signal);
                 }
             }
-            all.is_empty()
+            all.is_empty() && !ended.iter().any(|pid| alive(*pid))
         });
         if !gone {
             let _told = writeln!(

@@ -5,14 +5,13 @@
 //!
 //! **Not tested:** the dynamic form, and that of another machine.
 
-use eudaemon_lab::{Bins, Subject, World, bins, need, skipped, until};
+use eudaemon_lab::{Bins, SOON, Subject, World, bins, need, skipped, until};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(15);
 /// How long the chore may take that packs: it may have to be built first.
-const A_BUILD: Duration = Duration::from_secs(600);
+const A_BUILD: Duration = Duration::from_secs(1800);
 
 /// Packs our binary into the directory `out` of the world; the archive, or nothing if that binary is not what is shipped.
 fn dist(w: &World, ours: &Bins, out: &str) -> Option<PathBuf> {

@@ -41,10 +41,11 @@ impl<'a, E> Search<'a, E> {
         }
     }
 
-    /// The most bytes a file's path can have.
+    /// The most bytes a file's path can have, with a NUL behind it.
     #[must_use]
     pub fn longest(&self) -> usize {
-        self.rest.map_or(0, <[u8]>::len) + self.name.len() + 2
+        let place = self.rest.map_or(0, <[u8]>::len).max(1);
+        place + self.name.len() + 2
     }
 
     /// Puts the path of the next file to try into `file`; false if there is none.

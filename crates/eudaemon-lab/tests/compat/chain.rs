@@ -166,9 +166,7 @@ fn one_file_at_a_time_leaves_the_originals_order() {
         s.play_shell(&format!(
             "P=$(command -v envuidgid); {CLEAN} $P root /usr/bin/env"
         ));
-        s.play_shell(&format!(
-            "P=$(command -v envuidgid); env -i $P root /usr/bin/env"
-        ));
+        s.play_shell("P=$(command -v envuidgid); env -i $P root /usr/bin/env");
     });
 }
 

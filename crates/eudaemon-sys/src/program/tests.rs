@@ -4,7 +4,8 @@ fn all(variables: &Variables) -> Vec<String> {
     let strings = variables.pointers.iter();
     strings
         .map(|&string| {
-            // SAFETY: as in `names`.
+            // SAFETY: each string ends with a NUL and outlives this: it is the kernel's, or one of `changed`, which is
+            // borrowed with the rest.
             let string = unsafe { CStr::from_ptr(string) };
             string.to_string_lossy().into_owned()
         })

@@ -16,6 +16,7 @@ pub mod inotify;
 pub mod input;
 pub mod limits;
 pub mod memory;
+pub mod nss;
 pub mod passing;
 pub mod poll;
 pub mod process;

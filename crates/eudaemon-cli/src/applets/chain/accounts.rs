@@ -1,8 +1,11 @@
-//! Accounts and groups, looked up in `/etc/passwd` and `/etc/group` themselves.
+//! Accounts and groups, looked up in `/etc/passwd` and `/etc/group` themselves; or by the system's name service switch, in
+//! a build that has one.
 //!
-//! A static program has no NSS: accounts that only LDAP or systemd knows are not found here, and numbers need no file.
+//! The static program has none: accounts that only LDAP or systemd knows are not found by it, and numbers need no file.
 
 use eudaemon_core::account::{self, Account, Identity, Line};
+use eudaemon_sys::nss;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
@@ -19,7 +22,7 @@ const LINE_SIZE_MAX: usize = 1 << 20;
 pub enum Trouble {
     /// No file knows it, or the line that does cannot be understood.
     Unknown,
-    /// This file cannot be read.
+    /// This file, or what the switch asks, cannot be read.
     Unreadable(&'static str, io::Error),
 }
 
@@ -40,6 +43,15 @@ pub struct Known {
 pub fn find(name: &[u8]) -> Result<Known, Trouble> {
     if !account::can_be_a_name(name) {
         return Err(Trouble::Unknown);
+    }
+    if nss::IS_THERE {
+        let account = asked(name, nss::account)?.ok_or(Trouble::Unknown)?;
+        return Ok(Known {
+            uid: account.uid,
+            gid: account.gid,
+            home: account.home,
+            shell: account.shell,
+        });
     }
     let mut known = None;
     each_line(PASSWD, |line| match account::passwd(line, name) {
@@ -66,6 +78,11 @@ pub fn find(name: &[u8]) -> Result<Known, Trouble> {
 /// The account's own group, and every group that lists it, in the file's order. Source: `initgroups(3)`.
 pub fn memberships(name: &[u8], gid: u32) -> Result<Vec<u32>, Trouble> {
     let mut groups = vec![gid];
+    if nss::IS_THERE {
+        let told = asked(name, |name| nss::groups(name, gid))?;
+        groups.extend(told.into_iter().filter(|&other| other != gid));
+        return Ok(groups);
+    }
     each_line(GROUP, |line| {
         if let Some(group) = account::group_with(line, name)
             && !groups.contains(&group)
@@ -96,6 +113,10 @@ fn numbers(names: &[&[u8]]) -> Result<Vec<u32>, Trouble> {
     if !names.iter().all(|name| account::can_be_a_name(name)) {
         return Err(Trouble::Unknown);
     }
+    if nss::IS_THERE {
+        let number = |name: &&[u8]| asked(name, nss::group)?.ok_or(Trouble::Unknown);
+        return names.iter().map(number).collect();
+    }
     let mut found = vec![Line::Other; names.len()];
     each_line(GROUP, |line| {
         for (place, name) in found.iter_mut().zip(names) {
@@ -114,6 +135,12 @@ fn numbers(names: &[&[u8]]) -> Result<Vec<u32>, Trouble> {
         Line::Other | Line::Unusable => Err(Trouble::Unknown),
     };
     found.into_iter().map(number).collect()
+}
+
+/// Asks the switch. A database that does not answer is not one that knows nothing.
+fn asked<T>(name: &[u8], ask: impl FnOnce(&CStr) -> io::Result<T>) -> Result<T, Trouble> {
+    let name = CString::new(name).map_err(|_| Trouble::Unknown)?;
+    ask(&name).map_err(|error| Trouble::Unreadable("the account databases", error))
 }
 
 /// Hands out a file's lines, without their newlines, until told to stop. A file that is not there has none.

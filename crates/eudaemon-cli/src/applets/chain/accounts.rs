@@ -1,7 +1,8 @@
-//! Accounts and groups, looked up in `/etc/passwd` and `/etc/group` themselves; or by the system's name service switch, in
-//! a build that has one.
+//! Accounts and groups, looked up in `/etc/passwd` and `/etc/group` themselves. Numbers need no file.
 //!
-//! The static program has none: accounts that only LDAP or systemd knows are not found by it, and numbers need no file.
+//! The static program has nothing else. A build for glibc then asks the name service switch for a name that the files do not
+//! have, so that accounts of LDAP or systemd are found. What the files say is never left to it, for it reads some broken
+//! lines as root; and whom it alone calls root is not.
 
 use eudaemon_core::account::{self, Account, Identity, Line};
 use eudaemon_sys::nss;
@@ -44,19 +45,13 @@ pub fn find(name: &[u8]) -> Result<Known, Trouble> {
     if !account::can_be_a_name(name) {
         return Err(Trouble::Unknown);
     }
-    if nss::IS_THERE {
-        let account = asked(name, nss::account)?.ok_or(Trouble::Unknown)?;
-        return Ok(Known {
-            uid: account.uid,
-            gid: account.gid,
-            home: account.home,
-            shell: account.shell,
-        });
-    }
-    let mut known = None;
+    let (mut known, mut unusable) = (None, false);
     each_line(PASSWD, |line| match account::passwd(line, name) {
         Line::Other => ControlFlow::Continue(()),
-        Line::Unusable => ControlFlow::Break(()),
+        Line::Unusable => {
+            unusable = true;
+            ControlFlow::Break(())
+        }
         Line::Found(Account {
             uid,
             gid,
@@ -72,17 +67,21 @@ pub fn find(name: &[u8]) -> Result<Known, Trouble> {
             ControlFlow::Break(())
         }
     })?;
+    if known.is_none() && !unusable && nss::IS_THERE {
+        let account = asked(name, nss::account)?.filter(|account| account.uid != 0);
+        known = account.map(|account| Known {
+            uid: account.uid,
+            gid: account.gid,
+            home: account.home,
+            shell: account.shell,
+        });
+    }
     known.ok_or(Trouble::Unknown)
 }
 
 /// The account's own group, and every group that lists it, in the file's order. Source: `initgroups(3)`.
 pub fn memberships(name: &[u8], gid: u32) -> Result<Vec<u32>, Trouble> {
     let mut groups = vec![gid];
-    if nss::IS_THERE {
-        let told = asked(name, |name| nss::groups(name, gid))?;
-        groups.extend(told.into_iter().filter(|&other| other != gid));
-        return Ok(groups);
-    }
     each_line(GROUP, |line| {
         if let Some(group) = account::group_with(line, name)
             && !groups.contains(&group)
@@ -91,6 +90,13 @@ pub fn memberships(name: &[u8], gid: u32) -> Result<Vec<u32>, Trouble> {
         }
         ControlFlow::Continue(())
     })?;
+    if nss::IS_THERE {
+        for group in asked(name, |name| nss::groups(name, gid))? {
+            if group != 0 && !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+    }
     Ok(groups)
 }
 
@@ -113,10 +119,6 @@ fn numbers(names: &[&[u8]]) -> Result<Vec<u32>, Trouble> {
     if !names.iter().all(|name| account::can_be_a_name(name)) {
         return Err(Trouble::Unknown);
     }
-    if nss::IS_THERE {
-        let number = |name: &&[u8]| asked(name, nss::group)?.ok_or(Trouble::Unknown);
-        return names.iter().map(number).collect();
-    }
     let mut found = vec![Line::Other; names.len()];
     each_line(GROUP, |line| {
         for (place, name) in found.iter_mut().zip(names) {
@@ -130,11 +132,14 @@ fn numbers(names: &[&[u8]]) -> Result<Vec<u32>, Trouble> {
             ControlFlow::Break(())
         }
     })?;
-    let number = |line| match line {
+    let number = |(line, name): (_, &&[u8])| match line {
         Line::Found(gid) => Ok(gid),
+        Line::Other if nss::IS_THERE => asked(name, nss::group)?
+            .filter(|&gid| gid != 0)
+            .ok_or(Trouble::Unknown),
         Line::Other | Line::Unusable => Err(Trouble::Unknown),
     };
-    found.into_iter().map(number).collect()
+    found.into_iter().zip(names).map(number).collect()
 }
 
 /// Asks the switch. A database that does not answer is not one that knows nothing.

@@ -9,6 +9,7 @@ mod links;
 mod long;
 mod reliability;
 mod tidy;
+mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +21,8 @@ usage: cargo xtask tidy                                  what a machine can chec
        cargo xtask links DIR [--target T] [--bin PATH]   fills DIR with every historic name
        cargo xtask dist [--target T | --dynamic] [--bin PATH] [--out DIR]
                                                          what a user gets, in target/dist: a directory and its .tar.gz
-       cargo xtask bench [--ours DIR] [--services N] [--rounds R] [--only ROW,…] [--peers P,…] [--scratch DIR]
+       cargo xtask bench [--ours DIR] [--quick] [--services N] [--rounds R] [--only ROW,…] [--peers P,…]
+                         [--runit-static DIR] [--scratch DIR]
                                                          ours beside daemontools, runit and s6, as ratios
        cargo xtask reliability --ours DIR [--rounds R] [--only SCENE,…] [--peers P,…] [--scratch DIR]
                                                          the same accidents for ours and for each peer: what is lost";

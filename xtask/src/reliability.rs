@@ -10,13 +10,13 @@ mod stage;
 
 use crate::bench::process;
 use crate::bench::subject::{Kind, Subject};
-use crate::{Outcome, workspace};
+use crate::{Outcome, worker, workspace};
 use goals::{All, Samples};
 use rustix::process::{Signal, getpid, set_child_subreaper};
 use scenes::{Play, SCENES, Scene};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -48,20 +48,6 @@ impl Options {
             peers: peers.clone(),
             scratch: std::env::temp_dir(),
         };
-        let list = |text: &str, known: &[String]| {
-            let list: Vec<String> = text
-                .split(',')
-                .filter(|word| !word.is_empty())
-                .map(str::to_owned)
-                .collect();
-            match list.iter().find(|word| !known.contains(word)) {
-                Some(odd) => Err(format!(
-                    "reliability: {odd:?} is none of {}",
-                    known.join(", ")
-                )),
-                None => Ok(list),
-            }
-        };
         let mut words = args.iter();
         while let Some(word) = words.next() {
             let mut value = || {
@@ -71,54 +57,21 @@ impl Options {
             };
             match word.as_str() {
                 "--ours" => options.ours = Some(PathBuf::from(value()?)),
-                "--rounds" => {
-                    let text = value()?;
-                    options.rounds = match text.parse() {
-                        Ok(rounds @ 1..) => rounds,
-                        Ok(0) | Err(_) => {
-                            return Err(format!("reliability: {text:?} is no count from 1"));
-                        }
-                    };
-                }
-                "--only" => options.only = list(value()?, &scenes)?,
-                "--peers" => options.peers = list(value()?, &peers)?,
+                "--rounds" => options.rounds = worker::count("reliability", value()?)?,
+                "--only" => options.only = worker::list("reliability", value()?, &scenes)?,
+                "--peers" => options.peers = worker::list("reliability", value()?, &peers)?,
                 "--scratch" => options.scratch = PathBuf::from(value()?),
                 _ => return Err(format!("reliability: unknown option {word}")),
             }
         }
         Ok(options)
     }
-
-    fn subjects(&self) -> Result<Vec<Subject>, String> {
-        let mut subjects = Vec::new();
-        if let Some(dir) = &self.ours {
-            let dir = dir
-                .canonicalize()
-                .map_err(|why| format!("unable to find {}: {why}", dir.display()))?;
-            subjects.push(Subject {
-                name: "ours".to_owned(),
-                kind: Kind::Ours,
-                dir,
-            });
-        }
-        for (kind, name, probe) in Kind::PEERS {
-            if self.peers.iter().any(|peer| peer == name) {
-                match Subject::peer(kind, name, probe) {
-                    Some(peer) => subjects.push(peer),
-                    None => {
-                        eprintln!("xtask: SKIPPED: {name} is not installed: no {probe} in PATH");
-                    }
-                }
-            }
-        }
-        Ok(subjects)
-    }
 }
 
 /// Plays every accident with every subject, prints the table, writes JSON beside the build.
 pub fn run(args: &[String]) -> Outcome {
     let options = Options::parse(args)?;
-    let subjects = options.subjects()?;
+    let subjects = Subject::all(options.ours.as_deref(), &options.peers)?;
     set_child_subreaper(Some(getpid()))
         .map_err(|why| format!("unable to become a subreaper: {why}"))?;
     if let Some(role) = std::env::var_os(WORKER) {
@@ -249,19 +202,7 @@ fn start(
 ) -> Result<Worker, String> {
     let name = format!("{} {}", scene.name, subject.name);
     eprintln!("xtask: {name}");
-    let us =
-        std::env::current_exe().map_err(|why| format!("unable to find this program: {why}"))?;
-    // Both become the program they run, so the pid is the worker's.
-    let mut command = Command::new("setsid");
-    if scene.mounts {
-        command.args(["unshare", "--mount", "--propagation", "private"]);
-    }
-    let mut child = command
-        .arg(us)
-        .arg("reliability")
-        .args(args)
-        .env(WORKER, &name)
-        .stdin(Stdio::piped())
+    let mut child = worker::command("reliability", args, (WORKER, &name), scene.mounts)?
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|why| format!("unable to run setsid: {why}"))?;

@@ -71,6 +71,37 @@ impl Subject {
         })
     }
 
+    /// Ours, if there is a folder of them, and the peers of these names that are installed; it is said which are not.
+    pub fn all(ours: Option<&Path>, peers: &[String]) -> Result<Vec<Subject>, String> {
+        let mut subjects = Vec::new();
+        if let Some(dir) = ours {
+            subjects.push(Subject::in_folder(Kind::Ours, "ours", dir)?);
+        }
+        for (kind, name, probe) in Kind::PEERS {
+            if peers.iter().any(|peer| peer == name) {
+                match Subject::peer(kind, name, probe) {
+                    Some(peer) => subjects.push(peer),
+                    None => {
+                        eprintln!("xtask: SKIPPED: {name} is not installed: no {probe} in PATH");
+                    }
+                }
+            }
+        }
+        Ok(subjects)
+    }
+
+    /// The programs in a folder.
+    pub fn in_folder(kind: Kind, name: &str, dir: &Path) -> Result<Subject, String> {
+        let dir = dir
+            .canonicalize()
+            .map_err(|why| format!("unable to find {}: {why}", dir.display()))?;
+        Ok(Subject {
+            name: name.to_owned(),
+            kind,
+            dir,
+        })
+    }
+
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.dir.join(name));
         command.env("PATH", format!("{}:/usr/bin:/bin", self.dir.display()));

@@ -1,98 +1,23 @@
-//! The rows, their goals, and the table.
+//! The table: which goals are met.
+
+mod rows;
 
 use super::Samples;
 use super::subject::{Kind, Subject};
+use rows::{Goal, ROWS, Row};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
-/// What is asked of ours in a row.
-#[derive(Clone, Copy, Debug)]
-enum Goal {
-    /// Ours divided by the best peer's.
-    Ratio(f64),
-    /// Our own figure.
-    Figure(f64),
-    /// Nothing; it explains another row.
-    None,
+/// What was measured of some subjects.
+#[derive(Debug)]
+pub struct Table {
+    /// What stands above it.
+    pub title: String,
+    /// Every sample.
+    pub samples: Samples,
+    /// The columns, in their order.
+    pub columns: Vec<Subject>,
 }
-
-struct Row {
-    key: &'static str,
-    words: &'static str,
-    unit: &'static str,
-    goal: Goal,
-}
-
-const fn row(key: &'static str, words: &'static str, unit: &'static str, goal: Goal) -> Row {
-    Row {
-        key,
-        words,
-        unit,
-        goal,
-    }
-}
-
-/// Every row, in the order it is printed. Less is better in each.
-const ROWS: &[Row] = &[
-    row(
-        "start",
-        "start until all are up (static run)",
-        "ms",
-        Goal::Ratio(0.7),
-    ),
-    row(
-        "start-script",
-        "start until all are up (sh run)",
-        "ms",
-        Goal::None,
-    ),
-    row("processes", "supervising processes", "", Goal::None),
-    row("pss", "their memory (PSS)", "KiB", Goal::Ratio(1.0 / 40.0)),
-    row(
-        "page-tables",
-        "their page tables (VmPTE)",
-        "KiB",
-        Goal::Ratio(1.0 / 3.0),
-    ),
-    row(
-        "kernel-all",
-        "kernel memory, services included",
-        "KiB",
-        Goal::None,
-    ),
-    row(
-        "kernel",
-        "kernel memory, less bare services",
-        "KiB",
-        Goal::Ratio(1.0 / 3.0),
-    ),
-    row(
-        "idle",
-        "context switches in idle 10 s",
-        "",
-        Goal::Figure(0.0),
-    ),
-    row("svstat", "svstat of all", "ms", Goal::Ratio(0.8)),
-    row("restart", "restart after SIGKILL", "µs", Goal::Ratio(0.8)),
-    row(
-        "new",
-        "new directory seen and started",
-        "ms",
-        Goal::Figure(5.0),
-    ),
-    row(
-        "lost",
-        "obeyed again, supervisor SIGKILLed",
-        "ms",
-        Goal::None,
-    ),
-    row(
-        "copies",
-        "copies of that service then (most)",
-        "",
-        Goal::Figure(1.0),
-    ),
-];
 
 /// Adds the rows that follow from others.
 pub fn derive(samples: &mut Samples) {
@@ -131,14 +56,19 @@ struct Verdict {
     met: Option<bool>,
 }
 
-fn judge(row: &Row, samples: &Samples, columns: &[&Subject]) -> Verdict {
+fn judge(row: &Row, samples: &Samples, columns: &[Subject]) -> Verdict {
     let ours = columns
         .iter()
         .find(|column| column.kind == Kind::Ours)
         .and_then(|ours| value(samples, row.key, &ours.name));
     let best = columns
         .iter()
-        .filter(|column| column.kind != Kind::Ours)
+        .filter(|column| match row.goal {
+            Goal::Of(name, _) => column.name == name,
+            Goal::Ratio(_) | Goal::Figure(_) | Goal::None => {
+                !matches!(column.kind, Kind::Ours | Kind::Bare)
+            }
+        })
         // Being told is not seeing.
         .filter(|column| row.key != "new" || column.kind.looks_by_itself())
         .filter_map(|column| Some((column.name.clone(), value(samples, row.key, &column.name)?)))
@@ -147,7 +77,7 @@ fn judge(row: &Row, samples: &Samples, columns: &[&Subject]) -> Verdict {
         .zip(best.as_ref())
         .and_then(|(ours, (_, best))| (*best > 0.0).then_some(ours / best));
     let met = match row.goal {
-        Goal::Ratio(goal) => ratio.map(|ratio| ratio <= goal),
+        Goal::Ratio(goal) | Goal::Of(_, goal) => ratio.map(|ratio| ratio <= goal),
         Goal::Figure(goal) => ours.map(|ours| ours <= goal),
         Goal::None => None,
     };
@@ -163,97 +93,98 @@ fn figure(value: Option<f64>) -> String {
     }
 }
 
-/// The table for people.
-pub fn text(samples: &Samples, columns: &[&Subject], services: usize, rounds: usize) -> String {
-    let mut out = format!(
-        "{services} services, {rounds} rounds, medians; less is better; best = the best peer\n"
-    );
-    let mut lines = vec![
-        ["row", "unit"]
-            .iter()
-            .map(|word| (*word).to_owned())
-            .chain(columns.iter().map(|column| column.name.clone()))
-            .collect::<Vec<_>>(),
-    ];
-    lines[0].extend(["best", "ours/best", "goal", ""].map(str::to_owned));
-    for row in ROWS {
-        if !samples.keys().any(|(key, _)| *key == row.key) {
-            continue;
-        }
-        let verdict = judge(row, samples, columns);
-        let mut line = vec![row.words.to_owned(), row.unit.to_owned()];
-        line.extend(columns.iter().map(|column| {
-            let told = row.key == "new" && !column.kind.looks_by_itself();
-            figure(value(samples, row.key, &column.name)) + if told { "*" } else { "" }
-        }));
-        line.push(
-            verdict
-                .best
-                .map_or_else(|| "-".to_owned(), |(name, _)| name),
-        );
-        line.push(figure(verdict.ratio));
-        line.push(match row.goal {
-            Goal::Ratio(goal) => format!("≤ {goal:.3} ×"),
-            Goal::Figure(goal) => format!("≤ {goal} {}", row.unit).trim_end().to_owned(),
-            Goal::None => String::new(),
-        });
-        line.push(
-            verdict
-                .met
-                .map_or("", |met| if met { "met" } else { "MISSED" })
-                .to_owned(),
-        );
-        lines.push(line);
-    }
-    let widths: Vec<usize> = (0..lines[0].len())
-        .map(|at| {
-            lines
+impl Table {
+    /// The table for people.
+    pub fn text(&self) -> String {
+        let Table {
+            title,
+            samples,
+            columns,
+        } = self;
+        let mut out = format!("{title}, medians; less is better; best = the best peer\n");
+        let mut lines = vec![
+            ["row", "unit"]
                 .iter()
-                .map(|line| line[at].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    for line in &lines {
-        for (at, (cell, width)) in line.iter().zip(&widths).enumerate() {
-            let pad = " ".repeat(width - cell.chars().count());
-            let left = at < 2;
-            // Writing to a String cannot fail.
-            let _ = if left {
-                write!(out, "{cell}{pad}  ")
-            } else {
-                write!(out, "{pad}{cell}  ")
-            };
+                .map(|word| (*word).to_owned())
+                .chain(columns.iter().map(|column| column.name.clone()))
+                .collect::<Vec<_>>(),
+        ];
+        lines[0].extend(["best", "ours/best", "goal", ""].map(str::to_owned));
+        for row in ROWS {
+            if !samples.keys().any(|(key, _)| *key == row.key) {
+                continue;
+            }
+            let verdict = judge(row, samples, columns);
+            let mut line = vec![row.words.to_owned(), row.unit.to_owned()];
+            line.extend(columns.iter().map(|column| {
+                let told = row.key == "new" && !column.kind.looks_by_itself();
+                figure(value(samples, row.key, &column.name)) + if told { "*" } else { "" }
+            }));
+            line.push(
+                verdict
+                    .best
+                    .map_or_else(|| "-".to_owned(), |(name, _)| name),
+            );
+            line.push(figure(verdict.ratio));
+            line.push(match row.goal {
+                Goal::Ratio(goal) | Goal::Of(_, goal) => format!("≤ {goal:.3} ×"),
+                Goal::Figure(goal) => format!("≤ {goal} {}", row.unit).trim_end().to_owned(),
+                Goal::None => String::new(),
+            });
+            line.push(
+                verdict
+                    .met
+                    .map_or("", |met| if met { "met" } else { "MISSED" })
+                    .to_owned(),
+            );
+            lines.push(line);
         }
-        out.truncate(out.trim_end().len());
-        out.push('\n');
+        let widths: Vec<usize> = (0..lines[0].len())
+            .map(|at| {
+                lines
+                    .iter()
+                    .map(|line| line[at].chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
+            .collect();
+        for line in &lines {
+            for (at, (cell, width)) in line.iter().zip(&widths).enumerate() {
+                let pad = " ".repeat(width - cell.chars().count());
+                let left = at < 2;
+                // Writing to a String cannot fail.
+                let _ = if left {
+                    write!(out, "{cell}{pad}  ")
+                } else {
+                    write!(out, "{pad}{cell}  ")
+                };
+            }
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+        }
+        if columns.iter().any(|column| !column.kind.looks_by_itself())
+            && samples.keys().any(|(key, _)| *key == "new")
+        {
+            out.push_str("* told by a command; it does not look by itself\n");
+        }
+        out
     }
-    if columns.iter().any(|column| !column.kind.looks_by_itself())
-        && samples.keys().any(|(key, _)| *key == "new")
-    {
-        out.push_str("* told by a command; it does not look by itself\n");
-    }
-    out
-}
 
-/// The same for machines, with every sample.
-pub fn json(
-    samples: &Samples,
-    columns: &[&Subject],
-    services: usize,
-    rounds: usize,
-    notes: &[String],
-) -> String {
-    let rows: Vec<Value> = ROWS
-        .iter()
-        .filter(|row| samples.keys().any(|(key, _)| *key == row.key))
-        .map(|row| {
+    /// The same for machines, with every sample.
+    fn rows(&self) -> Vec<Value> {
+        let Table {
+            samples, columns, ..
+        } = self;
+        let measured = ROWS
+            .iter()
+            .filter(|row| samples.keys().any(|(key, _)| *key == row.key));
+        measured.map(|row| {
             let verdict = judge(row, samples, columns);
             let values: Map<String, Value> = columns.iter().map(|column| (column.name.clone(), json!(value(samples, row.key, &column.name)))).collect();
             let all: Map<String, Value> =
                 samples.iter().filter(|((key, _), _)| *key == row.key).map(|((_, name), list)| (name.clone(), json!(list))).collect();
             let goal = match row.goal {
-                Goal::Ratio(goal) => json!({ "ratio": goal }),
+                Goal::Ratio(goal) | Goal::Of(_, goal) => json!({ "ratio": goal }),
                 Goal::Figure(goal) => json!({ "figure": goal }),
                 Goal::None => Value::Null,
             };
@@ -262,7 +193,12 @@ pub fn json(
                 "best": verdict.best.map(|(name, _)| name), "ratio": verdict.ratio, "goal": goal, "met": verdict.met,
             })
         })
-        .collect();
+        .collect()
+    }
+}
+
+/// All tables for machines.
+pub fn json(tables: &[Table], rounds: usize, notes: &[String]) -> String {
     let first = |path: &str| {
         std::fs::read_to_string(path)
             .unwrap_or_default()
@@ -273,11 +209,13 @@ pub fn json(
         "kernel": first("/proc/sys/kernel/osrelease"),
         "processors": std::thread::available_parallelism().map_or(0, usize::from),
     });
+    let columns = tables.iter().flat_map(|table| &table.columns);
     let programs: Map<String, Value> = columns
-        .iter()
         .map(|column| (column.name.clone(), json!(column.dir)))
         .collect();
-    let whole = json!({ "services": services, "rounds": rounds, "machine": machine, "programs": programs, "notes": notes, "rows": rows });
+    let rows: Vec<Value> = tables.iter().flat_map(Table::rows).collect();
+    let titles: Vec<&str> = tables.iter().map(|table| table.title.as_str()).collect();
+    let whole = json!({ "tables": titles, "rounds": rounds, "machine": machine, "programs": programs, "notes": notes, "rows": rows });
     format!("{whole:#}\n")
 }
 
@@ -316,13 +254,12 @@ mod tests {
     #[test]
     fn ours_is_held_against_the_best_peer_and_the_goal() {
         let (mut samples, subjects) = world();
-        let columns: Vec<&Subject> = subjects.iter().collect();
         derive(&mut samples);
         let of = |key: &str| {
             judge(
                 ROWS.iter().find(|row| row.key == key).unwrap(),
                 &samples,
-                &columns,
+                &subjects,
             )
         };
         let start = of("start");
@@ -345,14 +282,18 @@ mod tests {
     #[test]
     fn a_miss_is_printed() {
         let (samples, subjects) = world();
-        let columns: Vec<&Subject> = subjects.iter().collect();
-        let told = text(&samples, &columns, 10, 3);
+        let table = Table {
+            title: "10 services".to_owned(),
+            samples,
+            columns: subjects,
+        };
+        let told = table.text();
         let line = told
             .lines()
             .find(|line| line.starts_with("new directory"))
             .unwrap();
         assert!(line.ends_with("MISSED") && line.contains("2*"), "{line}");
-        let read: Value = serde_json::from_str(&json(&samples, &columns, 10, 3, &[])).unwrap();
+        let read: Value = serde_json::from_str(&json(&[table], 3, &[])).unwrap();
         assert_eq!(
             read["rows"][0]["samples"]["ours"],
             json!([90.0, 60.0, 70.0])

@@ -265,6 +265,14 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// The last pid of a service; 0 if it has not spoken.
+    pub fn pid(&self, name: &str) -> i32 {
+        let service = self.services.get(name);
+        service
+            .and_then(|service| service.pids.last().copied())
+            .unwrap_or(0)
+    }
+
     /// The pids that every service has or had.
     pub fn pids(&self) -> BTreeSet<i32> {
         self.services

@@ -86,7 +86,7 @@ pub fn pause() -> PathBuf {
 
 /// Compiles it.
 pub fn prepare(out: &Path) -> Result<(), String> {
-    compile(out).map(drop)
+    compile(out, "pause").map(drop)
 }
 
 impl<'a> Stage<'a> {

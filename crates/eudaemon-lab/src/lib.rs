@@ -10,6 +10,7 @@
 
 mod bins;
 pub mod chaos;
+pub mod log;
 pub mod mayfly;
 mod stage;
 mod wait;

@@ -10,11 +10,12 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -179,19 +180,8 @@ impl World {
         input: &[u8],
     ) -> Running {
         let n = self.calls.fetch_add(1, Ordering::Relaxed);
-        let (input_path, out, err) = (
-            self.dir.join(format!("{n}.in")),
-            self.dir.join(format!("{n}.out")),
-            self.dir.join(format!("{n}.err")),
-        );
+        let input_path = self.dir.join(format!("{n}.in"));
         fs::write(&input_path, input).expect("an input file");
-        let open = |path: &Path| {
-            fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)
-                .expect("an output file")
-        };
         let first = argv[0].as_ref();
         // A name of the family means the subject's program and no other, so the host's can never stand in for it.
         let program = if first.as_bytes().contains(&b'/') {
@@ -206,20 +196,68 @@ impl World {
             .current_dir(self.path(cwd))
             .env_clear()
             .env("PATH", bins.search_path())
+            .stdin(fs::File::open(&input_path).expect("the input file"));
+        self.spawn(command, n, env)
+    }
+
+    /// Starts `program` in this world's directory with this standard input; its output goes to files.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_on<S: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        arguments: &[S],
+        input: OwnedFd,
+    ) -> Running {
+        self.start_at(program, arguments, &self.path(""), input)
+    }
+
+    /// As [`World::start_on`], in any directory: one of another mount namespace, perhaps.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_at<S: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        arguments: &[S],
+        cwd: &Path,
+        input: OwnedFd,
+    ) -> Running {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(cwd)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+            .stdin(input);
+        self.spawn(command, self.calls.fetch_add(1, Ordering::Relaxed), &[])
+    }
+
+    fn spawn(&self, mut command: Command, n: u32, env: &[(&str, &str)]) -> Running {
+        let (out, err) = (
+            self.dir.join(format!("{n}.out")),
+            self.dir.join(format!("{n}.err")),
+        );
+        let open = |path: &Path| {
+            fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .expect("an output file")
+        };
+        command
             .env("HOME", &self.dir)
             .env("LC_ALL", "C")
             .env(MARK, &self.mark)
             .envs(env.iter().copied())
-            .stdin(Stdio::from(
-                fs::File::open(&input_path).expect("the input file"),
-            ))
-            .stdout(Stdio::from(open(&out)))
-            .stderr(Stdio::from(open(&err)))
+            .stdout(open(&out))
+            .stderr(open(&err))
             .process_group(0);
         let alone = forking();
         let pid = child(|| command.spawn().map(|started| started.id().cast_signed()));
         drop(alone);
-        let pid = pid.unwrap_or_else(|e| panic!("{} does not start: {e}", program.display()));
+        let pid = pid.unwrap_or_else(|e| panic!("{:?} does not start: {e}", command.get_program()));
         Running { pid, out, err }
     }
 
@@ -255,9 +293,7 @@ impl World {
                 running.err()
             )
         });
-        // A finished program's files are not needed again; a long chaos run would fill the disk with them.
-        let _gone = fs::remove_file(&running.out);
-        let _gone = fs::remove_file(&running.err);
+        let _said = running.forget();
         outcome
     }
 
@@ -372,6 +408,15 @@ impl Running {
     #[must_use]
     pub fn err(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.err).unwrap_or_default()).into_owned()
+    }
+
+    /// What it said on standard error; a long run of many programs would fill the disk with what they said.
+    #[must_use]
+    pub fn forget(&self) -> String {
+        let said = self.err();
+        let _gone = fs::remove_file(&self.out);
+        let _gone = fs::remove_file(&self.err);
+        said
     }
 
     /// Everything about its end, waiting for it at most `limit`.

@@ -135,7 +135,7 @@ pub fn kills(logger: &Logger, plan: &Kills) -> Toll {
         }
     };
     let mut pipe = Pipe::new();
-    let feeder = pipe.flood(plan.seed);
+    let feeder = pipe.flood(plan.seed, u64::MAX);
     // Not more than ten times as many: a logger that takes nothing must not keep us forever.
     while toll.effective < plan.effective && toll.kills < plan.effective * 10 + 100 {
         let before = feeder.bytes();
@@ -160,7 +160,8 @@ pub fn kills(logger: &Logger, plan: &Kills) -> Toll {
         if !expected {
             toll.wrong.push(format!("it ended with {exit:?}"));
         }
-        toll.said.extend(running.forget().lines().map(str::to_owned));
+        toll.said
+            .extend(running.forget().lines().map(str::to_owned));
         toll.kills += 1;
         toll.effective += u32::from(feeder.bytes() > before);
         if toll.wrong.len() > 20 {

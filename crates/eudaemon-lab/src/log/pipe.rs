@@ -70,16 +70,16 @@ impl Pipe {
         self.waiting() == 0
     }
 
-    /// Starts to write numbered lines without end; a full pipe is the usual case.
+    /// Starts to write numbered lines, at most `most`; a full pipe is the usual case.
     ///
     /// # Panics
     /// When the writing end was closed or given away already.
     #[must_use]
-    pub fn flood(&mut self, seed: u64) -> Feeder {
+    pub fn flood(&mut self, seed: u64, most: u64) -> Feeder {
         let write = self.write.take().expect("one writer");
         let told = Arc::new(Told::default());
         let theirs = Arc::clone(&told);
-        let thread = std::thread::spawn(move || pour(write, seed, &theirs));
+        let thread = std::thread::spawn(move || pour(write, seed, most, &theirs));
         Feeder { told, thread }
     }
 }
@@ -128,10 +128,10 @@ impl Feeder {
 }
 
 /// Single lines, as a service writes them, and pieces that end anywhere, as a buffer does.
-fn pour(mut write: PipeWriter, seed: u64, told: &Told) -> u64 {
+fn pour(mut write: PipeWriter, seed: u64, most_lines: u64, told: &Told) -> u64 {
     let (mut n, mut turn, mut ready) = (0, 0, Vec::new());
     loop {
-        let ending = told.stop.load(Ordering::Relaxed);
+        let ending = told.stop.load(Ordering::Relaxed) || n >= most_lines;
         let dice = scrambled(seed ^ turn);
         turn += 1;
         let whole_lines = ending || dice.is_multiple_of(3);

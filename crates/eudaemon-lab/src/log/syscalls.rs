@@ -156,7 +156,9 @@ pub fn every_call(logger: &Logger, trial: Trial, seed: u64, most: usize) -> Poin
     let known = points.len();
     if points.len() > most {
         points.sort_by_key(|(name, n)| {
-            let name = name.bytes().fold(seed, |sum, b| scrambled(sum ^ u64::from(b)));
+            let name = name
+                .bytes()
+                .fold(seed, |sum, b| scrambled(sum ^ u64::from(b)));
             scrambled(name ^ u64::from(*n))
         });
         points.truncate(most);

@@ -88,7 +88,10 @@ fn at_every_call(trial: Trial, usual: u32) {
     let most = count("EUDAEMON_LOG_POINTS", usual);
     let points = every_call(&ours, trial, 1, most as usize);
     println!("{trial:?}: {points}");
-    assert!(points.tried > 0 && points.effective * 10 >= points.tried * 9, "{points}");
+    assert!(
+        points.tried > 0 && points.effective * 10 >= points.tried * 9,
+        "{points}"
+    );
     assert!(points.damaged.is_empty(), "{points}");
 }
 

@@ -131,7 +131,8 @@ fn log() -> std::io::Result<i32> {
 }
 
 /// SplitMix64's last step: neighbouring seeds give unrelated numbers. Source: Steele, Lea, Flood, OOPSLA 2014.
-pub(crate) fn scrambled(seed: u64) -> u64 {
+#[must_use]
+pub fn scrambled(seed: u64) -> u64 {
     let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,17 +1,9 @@
 //! The logger is killed: at full rate at random moments, and at every system call it makes.
 
-use eudaemon_lab::log::{Kills, Logger, Mercy, Shape, Trial, every_call, kills};
-use eudaemon_lab::{Subject, bins, need};
+use crate::{count, logger};
+use eudaemon_lab::log::{Kills, Mercy, Shape, Trial, every_call, kills};
+use eudaemon_lab::{Subject, need};
 use std::time::Duration;
-
-fn logger(subject: Subject) -> Option<Logger> {
-    bins(subject).map(Logger::multilog)
-}
-
-/// A count from the environment, so that `cargo xtask long` can ask for more.
-fn count(name: &str, usual: u32) -> u32 {
-    std::env::var(name).map_or(usual, |n| n.parse().expect("a count"))
-}
 
 fn plan(shape: Shape, effective: u32) -> Kills {
     Kills {

@@ -11,6 +11,7 @@ mod place;
 mod readproctitle;
 mod status;
 mod supervise;
+mod svlogd;
 mod svscan;
 mod svscanboot;
 mod tai64;
@@ -79,6 +80,7 @@ pub const APPLETS: &[Applet] = &[
     chain::group::FGHACK,
     chain::argv0::ARGV0,
     chain::chpst::CHPST,
+    svlogd::SVLOGD,
 ];
 
 /// The program of exactly this name.

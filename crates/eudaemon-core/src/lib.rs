@@ -21,5 +21,6 @@ pub mod scan;
 pub mod search;
 pub mod status;
 pub mod supervise;
+pub mod svlogd;
 pub mod time;
 pub mod words;

@@ -29,6 +29,16 @@ impl Report {
         self.say("warning", text, error);
     }
 
+    /// `PROG: pausing: TEXT: PHRASE`: it will be tried again.
+    pub fn pausing(self, text: &[&OsStr], error: &io::Error) {
+        self.say("pausing", text, Some(error));
+    }
+
+    /// `PROG: info: TEXT`.
+    pub fn info(self, text: &[&OsStr]) {
+        self.say("info", text, None);
+    }
+
     /// `PROG: usage: TEXT`; gives the exit code that goes with it.
     pub fn usage(self, text: &str) -> u8 {
         line(&[self.0, ": usage: ", text].map(OsStr::new));

@@ -6,9 +6,10 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use eudaemon_core::words::{Ended, Pid};
+use rustix::process::WaitOptions;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// What a helper is started with.
 #[derive(Debug)]
@@ -31,9 +32,22 @@ pub const OWN_FILE: &CStr = c"/proc/self/exe";
 /// # Errors
 /// That of `posix_spawn(3)`; with glibc and musl this includes a failed exec.
 pub fn spawn(helper: &Helper<'_>) -> io::Result<Pid> {
+    spawn_with(helper, &[])
+}
+
+/// As [`spawn`], with more descriptors, each with the number it gets, from 3 to 9.
+pub fn spawn_with(helper: &Helper<'_>, more: &[(BorrowedFd<'_>, i32)]) -> io::Result<Pid> {
     let argv = pointers(helper.argv);
     let environment = pointers(helper.environment);
     let mut actions = Actions::new()?;
+    // Out of the way of the numbers: the place of one may be the origin of another.
+    let more: Vec<(OwnedFd, i32)> = more
+        .iter()
+        .map(|(from, to)| Ok((rustix::io::fcntl_dupfd_cloexec(from, 10)?, *to)))
+        .collect::<io::Result<_>>()?;
+    for (from, to) in &more {
+        actions.duplicate(from.as_raw_fd(), *to)?;
+    }
     for (to, from) in (0..).zip(helper.streams) {
         if let Some(from) = from {
             actions.duplicate(from.as_raw_fd(), to)?;
@@ -71,13 +85,30 @@ pub fn replace_streams(file: impl AsFd) -> io::Result<()> {
 
 /// Waits for a child to end.
 pub fn wait(pid: Pid) -> io::Result<Ended> {
+    loop {
+        if let Some(ended) = wait_as(pid, WaitOptions::empty())? {
+            return Ok(ended);
+        }
+    }
+}
+
+/// How a child ended; `None` if it runs.
+pub fn has_ended(pid: Pid) -> io::Result<Option<Ended>> {
+    wait_as(pid, WaitOptions::NOHANG)
+}
+
+fn wait_as(pid: Pid, how: WaitOptions) -> io::Result<Option<Ended>> {
     let pid = i32::try_from(pid.get())
         .ok()
         .and_then(rustix::process::Pid::from_raw);
     loop {
-        match rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()) {
-            Ok(Some((_, status))) => return Ok(Ended::from_wait(status.as_raw().cast_unsigned())),
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+        match rustix::process::waitpid(pid, how) {
+            Ok(ended) => {
+                return Ok(
+                    ended.map(|(_, status)| Ended::from_wait(status.as_raw().cast_unsigned()))
+                );
+            }
+            Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }

@@ -3,7 +3,7 @@
 //! A program of its own: a child between fork and exec holds what other tests think they have closed.
 
 use eudaemon_core::words::Ended;
-use eudaemon_sys::exec::{Helper, spawn, wait};
+use eudaemon_sys::exec::{Helper, spawn, spawn_with, wait};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
@@ -32,6 +32,25 @@ fn a_helper_gets_what_it_is_given_and_no_more() {
     };
     assert_eq!(wait(pid).expect("our child"), pipe);
     assert_eq!(said, "me b\n");
+}
+
+#[test]
+fn a_helper_gets_more_descriptors_by_their_numbers() {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let input = std::fs::File::open("/dev/null").expect("every system has it");
+    let helper = Helper {
+        file: c"/bin/sh",
+        argv: &[c"sh", c"-c", c"cat <&4; echo five >&5"],
+        environment: &[c"PATH=/bin:/usr/bin"],
+        streams: [None; 3],
+    };
+    let more = [(input.as_fd(), 4), (writer.as_fd(), 5)];
+    let pid = spawn_with(&helper, &more).expect("every system has a shell");
+    drop(writer);
+    let mut said = String::new();
+    reader.read_to_string(&mut said).expect("a pipe");
+    assert_eq!(wait(pid).expect("our child"), Ended::Code(0));
+    assert_eq!(said, "five\n");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod directory;
 mod fill;
+mod glob;
 mod intent;
 mod lane;
 pub(crate) mod newline;
@@ -17,15 +18,18 @@ mod pattern;
 mod script;
 mod shelf;
 mod sorter;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
 pub use directory::{Code, Found, Name, Repair, recover};
 pub use fill::Fill;
+pub use glob::glob;
 pub use intent::{Evidence, Fate, INTENT_SIZE, Input, Intent, Seen, fate, hash};
 pub use lane::Lane;
 pub use newline::last as last_newline;
 pub use pattern::matches;
-pub use script::{Action, Directory, Refusal, Script, Stamp};
+pub use script::{Action, Directory, Form, Keep, Pattern, Processor, Receiver, Refusal, Script};
 pub use shelf::{STAMP_SIZE, Shelf, Volume};
 pub use sorter::{Aside, HEAD_SIZE, Memory, Place, Sorter, TOLD_SIZE};
+pub use stamp::Stamp;

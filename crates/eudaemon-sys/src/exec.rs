@@ -9,7 +9,7 @@ use eudaemon_core::words::{Ended, Pid};
 use rustix::process::WaitOptions;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// What a helper is started with.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub struct Helper<'a> {
     pub environment: &'a [&'a CStr],
     /// Its descriptors 0, 1 and 2; `None` hands on our own.
     pub streams: [Option<BorrowedFd<'a>>; 3],
+    /// Further descriptors, and the numbers it knows them by.
+    pub more: &'a [(BorrowedFd<'a>, i32)],
+    /// Its working directory; `None` is our own.
+    pub folder: Option<BorrowedFd<'a>>,
 }
 
 /// The running program's own file, even if it was renamed or replaced since.
@@ -32,25 +36,24 @@ pub const OWN_FILE: &CStr = c"/proc/self/exe";
 /// # Errors
 /// That of `posix_spawn(3)`; with glibc and musl this includes a failed exec.
 pub fn spawn(helper: &Helper<'_>) -> io::Result<Pid> {
-    spawn_with(helper, &[])
-}
-
-/// As [`spawn`], with more descriptors, each with the number it gets, from 3 to 9.
-pub fn spawn_with(helper: &Helper<'_>, more: &[(BorrowedFd<'_>, i32)]) -> io::Result<Pid> {
     let argv = pointers(helper.argv);
     let environment = pointers(helper.environment);
     let mut actions = Actions::new()?;
-    // Out of the way of the numbers: the place of one may be the origin of another.
-    let more: Vec<(OwnedFd, i32)> = more
-        .iter()
-        .map(|(from, to)| Ok((rustix::io::fcntl_dupfd_cloexec(from, 10)?, *to)))
-        .collect::<io::Result<_>>()?;
-    for (from, to) in &more {
-        actions.duplicate(from.as_raw_fd(), *to)?;
+    if let Some(folder) = helper.folder {
+        actions.enter(folder.as_raw_fd())?;
     }
-    for (to, from) in (0..).zip(helper.streams) {
-        if let Some(from) = from {
+    let streams = (0..)
+        .zip(helper.streams)
+        .filter_map(|(to, from)| Some((from?, to)));
+    let mut high = Vec::new();
+    for (from, to) in streams.chain(helper.more.iter().copied()) {
+        if helper.more.is_empty() {
             actions.duplicate(from.as_raw_fd(), to)?;
+        } else {
+            // One that has a number which another one is to get would be overwritten before its turn.
+            let from = rustix::io::fcntl_dupfd_cloexec(from, HIGH)?;
+            actions.duplicate(from.as_raw_fd(), to)?;
+            high.push(from);
         }
     }
     let attributes = Attributes::clean()?;
@@ -137,6 +140,9 @@ fn check(code: i32) -> io::Result<()> {
     }
 }
 
+/// Beyond the numbers that a helper is given.
+const HIGH: i32 = 10;
+
 struct Actions(libc::posix_spawn_file_actions_t);
 
 impl Actions {
@@ -146,6 +152,11 @@ impl Actions {
         check(unsafe { libc::posix_spawn_file_actions_init(place.as_mut_ptr()) })?;
         // SAFETY: the call above succeeded, so the object is initialised.
         Ok(Actions(unsafe { place.assume_init() }))
+    }
+
+    fn enter(&mut self, folder: i32) -> io::Result<()> {
+        // SAFETY: the object was initialised in `new`; the number is checked by the child's fchdir.
+        check(unsafe { libc::posix_spawn_file_actions_addfchdir_np(&raw mut self.0, folder) })
     }
 
     fn duplicate(&mut self, from: i32, to: i32) -> io::Result<()> {

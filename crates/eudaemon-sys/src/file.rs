@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +170,12 @@ impl Folder {
     }
 }
 
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// Makes a directory; one that is there already is no error.
 pub fn make_directory(path: impl Arg, mode: u32) -> io::Result<()> {
     match rustix::fs::mkdir(path, raw(mode)) {
@@ -184,6 +190,11 @@ pub fn make_directory(path: impl Arg, mode: u32) -> io::Result<()> {
 /// As [`Folder::append`].
 pub fn open_in_place(path: impl Arg, mode: u32) -> io::Result<File> {
     open_regular(rustix::fs::CWD, path, OFlags::WRONLY | OFlags::CREATE, mode)
+}
+
+/// Gives a file another name, over what had it.
+pub fn rename(from: impl Arg, to: impl Arg) -> io::Result<()> {
+    Ok(rustix::fs::rename(from, to)?)
 }
 
 /// Opens a file for reading, without waiting should it be a FIFO.

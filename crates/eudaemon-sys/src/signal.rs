@@ -129,28 +129,23 @@ impl Signals {
         Signals::of(&set)
     }
 
-    /// Waits until there is a signal, or `input` can be read or has ended. A regular file can always be read, which is
+    /// Waits until there is a signal, or `input` can be read or has ended, or that long. A regular file can always be read, which is
     /// why this is poll(2): epoll refuses one.
-    pub fn wait_beside(&self, input: impl AsFd) -> io::Result<Beside> {
-        self.wait_beside_for(input, None)
-    }
-
-    /// As [`Signals::wait_beside`], but no longer than this, if it is said; then there is neither.
-    pub fn wait_beside_for(
+    pub fn wait_beside(
         &self,
         input: impl AsFd,
-        longest: Option<std::time::Duration>,
+        most: Option<std::time::Duration>,
     ) -> io::Result<Beside> {
-        use rustix::event::{PollFd, PollFlags};
-        let longest = longest.map(|length| rustix::time::Timespec {
-            tv_sec: i64::try_from(length.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(length.subsec_nanos()),
+        let timeout = most.map(|most| rustix::time::Timespec {
+            tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(most.subsec_nanos()),
         });
+        use rustix::event::{PollFd, PollFlags};
         let mut both = [
             PollFd::new(&input, PollFlags::IN),
             PollFd::new(&self.0, PollFlags::IN),
         ];
-        match rustix::event::poll(&mut both, longest.as_ref()) {
+        match rustix::event::poll(&mut both, timeout.as_ref()) {
             Ok(_) => Ok(Beside {
                 input: !both[0].revents().is_empty(),
                 signals: !both[1].revents().is_empty(),

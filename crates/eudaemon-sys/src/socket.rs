@@ -79,6 +79,32 @@ fn address(path: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
     Ok((SocketAddrUnix::new(short)?, Some(parent)))
 }
 
+/// Where datagrams are sent by a path, which need not be there yet, and may be another socket later: whoever listens may
+/// be started after us, and again. Nothing is waited for, and what is not received is lost. Source: `unix(7)`.
+#[derive(Debug)]
+pub struct Outlet {
+    socket: Option<std::os::unix::net::UnixDatagram>,
+    path: std::path::PathBuf,
+}
+
+impl Outlet {
+    /// To the socket of this path.
+    #[must_use]
+    pub fn new(path: &[u8]) -> Outlet {
+        let socket = std::os::unix::net::UnixDatagram::unbound().ok();
+        let socket = socket.filter(|socket| socket.set_nonblocking(true).is_ok());
+        let path = std::ffi::OsStr::from_bytes(path).into();
+        Outlet { socket, path }
+    }
+
+    /// Sends one message; whether it was received.
+    #[must_use]
+    pub fn send(&self, message: &[u8]) -> bool {
+        let socket = self.socket.as_ref();
+        socket.is_some_and(|socket| socket.send_to(message, &self.path).is_ok())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

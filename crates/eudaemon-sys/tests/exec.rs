@@ -3,7 +3,7 @@
 //! A program of its own: a child between fork and exec holds what other tests think they have closed.
 
 use eudaemon_core::words::Ended;
-use eudaemon_sys::exec::{Helper, spawn, spawn_with, wait};
+use eudaemon_sys::exec::{Helper, spawn, wait};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
@@ -21,6 +21,8 @@ fn a_helper_gets_what_it_is_given_and_no_more() {
         ],
         environment: &[c"A=b", c"PATH=/bin:/usr/bin"],
         streams: [None, Some(writer.as_fd()), None],
+        more: &[],
+        folder: None,
     })
     .expect("every system has a shell");
     drop(writer);
@@ -43,9 +45,10 @@ fn a_helper_gets_more_descriptors_by_their_numbers() {
         argv: &[c"sh", c"-c", c"cat <&4; echo five >&5"],
         environment: &[c"PATH=/bin:/usr/bin"],
         streams: [None; 3],
+        more: &[(input.as_fd(), 4), (writer.as_fd(), 5)],
+        folder: None,
     };
-    let more = [(input.as_fd(), 4), (writer.as_fd(), 5)];
-    let pid = spawn_with(&helper, &more).expect("every system has a shell");
+    let pid = spawn(&helper).expect("every system has a shell");
     drop(writer);
     let mut said = String::new();
     reader.read_to_string(&mut said).expect("a pipe");
@@ -60,6 +63,8 @@ fn a_helper_that_is_not_there_is_an_error() {
         argv: &[c"x"],
         environment: &[],
         streams: [None; 3],
+        more: &[],
+        folder: None,
     };
     assert_eq!(
         spawn(&helper).expect_err("no such file").kind(),

@@ -11,12 +11,14 @@ mod aside;
 mod directory;
 mod logger;
 mod settle;
+mod works;
 
 use super::logging::Ears;
 use super::{Applet, Call};
 use crate::report::Report;
 use eudaemon_core::exit::Exit;
 use eudaemon_core::log::Script;
+use eudaemon_core::status::Dialect;
 use eudaemon_sys::file;
 use logger::Logger;
 use std::ffi::OsStr;
@@ -49,13 +51,17 @@ pub fn main(call: &Call) -> u8 {
         Ok(script) => script,
         Err(refusal) => {
             let text = [
-                OsStr::new("action "),
+                OsStr::new("action makes no sense: "),
                 &call.words[refusal.0],
-                OsStr::new(" is not supported yet"),
             ];
-            return REPORT.refuse(&text, Exit::Temporary);
+            return REPORT.refuse(&text, Exit::Permanent);
         }
     };
+    if dialect == Dialect::Auto {
+        for at in &script.unknown {
+            REPORT.warn(&[OsStr::new("unknown action: "), &call.words[*at]], None);
+        }
+    }
     // From here on these end nothing before they are read, and no input has been read.
     let ears = match Ears::open() {
         Ok(ears) => ears,

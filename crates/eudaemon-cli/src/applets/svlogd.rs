@@ -227,7 +227,7 @@ impl<'a> Logger<'a> {
         loop {
             let now = clock::mono();
             let longest = self.outputs.deadline().map(|at| at.since(now));
-            let ready = match letters.wait_beside_for(&input, longest) {
+            let ready = match letters.wait_beside(&input, longest) {
                 Ok(ready) => ready,
                 Err(error) => {
                     REPORT.warn(&[OsStr::new("unable to read standard input")], Some(&error));

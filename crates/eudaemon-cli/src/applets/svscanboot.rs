@@ -97,6 +97,8 @@ fn boot(directory: &OsStr) -> io::Result<()> {
         argv: &[c"readproctitle", c"service", c"errors:", &title],
         environment: &[PATH],
         streams: [Some(reader.as_fd()), None, None],
+        more: &[],
+        folder: None,
     })?;
     drop(reader);
     let scanner = exec::spawn(&Helper {
@@ -104,6 +106,8 @@ fn boot(directory: &OsStr) -> io::Result<()> {
         argv: &[c"svscan", &directory],
         environment: &[PATH],
         streams: [None, Some(writer.as_fd()), Some(writer.as_fd())],
+        more: &[],
+        folder: None,
     })?;
     drop(writer);
     wait(scanner)?;

@@ -3,8 +3,8 @@
 use super::fill::Fill;
 use super::lane::{LANE_SIZE, Lane, copy};
 use super::newline;
-use super::pattern::matches;
-use super::script::{Action, Script, Stamp};
+use super::script::{Action, Script};
+use super::stamp::Stamp;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -18,6 +18,8 @@ pub trait Aside {
     fn tell(&mut self, line: &[u8], more: bool);
     /// Takes a line's head to be kept in the file of this number.
     fn keep(&mut self, file: usize, head: &[u8]);
+    /// Takes a line's head to be sent to the receiver of this number.
+    fn send(&mut self, receiver: usize, head: &[u8]);
 }
 
 /// Where in its line the input stands.
@@ -78,8 +80,8 @@ impl Sorter {
             .all(|action| matches!(action, Action::Log(_)));
         let way = match (simple, script.stamp) {
             (true, Stamp::None) => Way::Plain,
-            (true, Stamp::Tai64n | Stamp::Accustamp) => Way::Stamped,
-            (false, Stamp::None | Stamp::Tai64n | Stamp::Accustamp) => Way::Judged,
+            (true, Stamp::Tai64n | Stamp::Accustamp | Stamp::Rfc3339) => Way::Stamped,
+            (false, Stamp::None | Stamp::Tai64n | Stamp::Accustamp | Stamp::Rfc3339) => Way::Judged,
         };
         Sorter {
             actions: script.actions.clone(),
@@ -328,15 +330,16 @@ impl Sorter {
         let mut selected = true;
         for action in &self.actions {
             match action {
-                Action::Select(pattern) => selected = selected || matches(pattern, head),
-                Action::Deselect(pattern) => selected = selected && !matches(pattern, head),
+                Action::Select(pattern) => selected = selected || pattern.matches(head),
+                Action::Deselect(pattern) => selected = selected && !pattern.matches(head),
                 Action::Log(directory) => self.lanes[*directory].chosen = selected,
                 Action::Tell if selected => {
                     let told = &head[..head.len().min(TOLD_SIZE)];
                     aside.tell(told, longer || head.len() > TOLD_SIZE);
                 }
                 Action::Keep(file) if selected => aside.keep(*file, head),
-                Action::Tell | Action::Keep(_) => {}
+                Action::Send(receiver) if selected => aside.send(*receiver, head),
+                Action::Tell | Action::Keep(_) | Action::Send(_) => {}
             }
         }
     }

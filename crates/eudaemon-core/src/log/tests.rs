@@ -7,6 +7,7 @@ use crate::time::{Tai64n, Wall};
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 #[test]
 fn patterns_match_as_the_originals() {
@@ -82,8 +83,8 @@ fn a_script_is_read_in_order() {
         [
             Action::Log(0),
             Action::Log(1),
-            Action::Deselect(b"x".to_vec()),
-            Action::Select(b"y".to_vec()),
+            Action::Deselect(Pattern::Simple(b"x".to_vec())),
+            Action::Select(Pattern::Simple(b"y".to_vec())),
             Action::Keep(0),
             Action::Tell,
         ]
@@ -98,31 +99,135 @@ fn a_script_is_read_in_order() {
         parse(&["T"]).map(|script| script.stamp),
         Ok(Stamp::Accustamp)
     );
-    for refused in ["!gzip", "F"] {
-        assert_eq!(parse(&["e", refused]), Err(Refusal(1)), "{refused}");
+    assert_eq!(plain.unknown, [1, 2]);
+}
+
+#[test]
+fn settings_hold_for_the_directories_behind_them() {
+    let script = parse(&[
+        "%stamp=rfc3339",
+        "./a",
+        "!wc",
+        "wx",
+        "%total=10m",
+        "%age=2h",
+        "%sync=200ms",
+        "%backlog=7",
+        "%full=drop",
+        "./b",
+        "!",
+        "w",
+        "%total=0",
+        "%sync=0",
+        "%full=block",
+        "%gzip",
+        "./c",
+        "%keep=last",
+        "%syslog",
+        "%journal=/socket",
+        "F",
+        "-[ab]",
+        "S",
+        "+[ab]",
+        "%what",
+    ])
+    .expect("all make sense");
+    assert_eq!(script.stamp, Stamp::Rfc3339);
+    let [a, b, c] = script.directories.as_slice() else {
+        panic!("three directories");
+    };
+    assert_eq!(
+        (a.code.as_slice(), &a.processor, a.sync),
+        (&b"s"[..], &None, Some(Duration::from_secs(1)))
+    );
+    assert_eq!(b.processor, Some(Processor::Command(b"wc".to_vec())));
+    assert_eq!(
+        (b.code.as_slice(), b.total_bytes, b.backlog, b.drops),
+        (&b"x"[..], Some(10 << 20), 7, true)
+    );
+    assert_eq!(
+        (b.age, b.sync),
+        (
+            Some(Duration::from_secs(7200)),
+            Some(Duration::from_millis(200))
+        )
+    );
+    assert_eq!(
+        (c.code.as_slice(), &c.processor),
+        (&b"gz"[..], &Some(Processor::Gzip))
+    );
+    assert_eq!((c.total_bytes, c.sync, c.drops), (None, None, false));
+    assert_eq!(
+        script.files,
+        [Keep {
+            path: b"last".to_vec(),
+            replaced: true
+        }]
+    );
+    let receivers: Vec<_> = script
+        .receivers
+        .iter()
+        .map(|one| (one.path.as_slice(), one.form))
+        .collect();
+    assert_eq!(
+        receivers,
+        [
+            (&b"/dev/log"[..], Form::Syslog),
+            (b"/socket", Form::Journal)
+        ]
+    );
+    assert_eq!(
+        script.actions[6..],
+        [
+            Action::Deselect(Pattern::Glob(b"[ab]".to_vec())),
+            Action::Select(Pattern::Simple(b"[ab]".to_vec())),
+        ]
+    );
+    assert_eq!(script.unknown, [24]);
+    for senseless in [
+        "%total",
+        "%total=x",
+        "%age=1y",
+        "%backlog=0",
+        "%full=maybe",
+        "%gzip=9",
+        "%keep=",
+        "wa/b",
+        "%stamp=rfc3339",
+    ] {
+        assert_eq!(parse(&["e", senseless]), Err(Refusal(1)), "{senseless}");
     }
 }
 
 #[test]
 fn the_classic_dialect_knows_no_more_than_the_classic() {
-    let words = [&b"T"[..], b"F", b"wgz", b"S", b"s99999999", b"./a"];
+    let words = [
+        &b"T"[..],
+        b"F",
+        b"wgz",
+        b"S",
+        b"s99999999",
+        b"%gzip",
+        b"-[a]",
+        b"!x",
+        b"./a",
+    ];
     let script = Script::parse(words, Dialect::Classic).expect("all else is passed over");
     assert_eq!(script.stamp, Stamp::None);
-    assert_eq!(script.actions, [Action::Log(0)]);
-    assert_eq!(script.directories[0].size_bytes, 16_777_215);
     assert_eq!(
-        Script::parse([&b"!x"[..]], Dialect::Classic),
-        Err(Refusal(0))
+        script.actions,
+        [
+            Action::Deselect(Pattern::Simple(b"[a]".to_vec())),
+            Action::Log(0)
+        ]
     );
-}
-
-#[test]
-fn stamps_read_as_the_familys() {
-    let at = Wall::new(1_795_184_419, 38_513_999);
-    assert_eq!(Stamp::None.text(at), b"");
-    assert_eq!(Stamp::Tai64n.text(at), b"@400000006b00572d024bad4f ");
-    // Source: specification §1: exactly six digits.
-    assert_eq!(Stamp::Accustamp.text(at), b"1795184419.038513 ");
+    let directory = &script.directories[0];
+    assert_eq!(
+        (directory.size_bytes, directory.code.as_slice()),
+        (16_777_215, &b"s"[..])
+    );
+    assert_eq!(directory.processor, Some(Processor::Command(b"x".to_vec())));
+    assert_eq!(script.unknown, [0, 1, 2, 3, 5]);
 }
 
 #[derive(Default)]
@@ -139,6 +244,9 @@ impl Aside for Heard {
             .push(String::from_utf8_lossy(line).to_string() + dots);
     }
     fn keep(&mut self, _file: usize, head: &[u8]) {
+        self.kept.push(head.len());
+    }
+    fn send(&mut self, _receiver: usize, head: &[u8]) {
         self.kept.push(head.len());
     }
 }

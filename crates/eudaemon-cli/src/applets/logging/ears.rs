@@ -65,9 +65,9 @@ impl Ears {
         }
     }
 
-    /// Waits until the input has something or has ended, or a signal came; whether it was the input.
-    pub fn wait_beside(&mut self, input: impl AsFd) -> io::Result<bool> {
-        let ready = self.signals.wait_beside(input)?;
+    /// Waits until the input has something or has ended, or a signal came, or that long; whether it was the input.
+    pub fn wait_beside(&mut self, input: impl AsFd, most: Option<Duration>) -> io::Result<bool> {
+        let ready = self.signals.wait_beside(input, most)?;
         if ready.signals {
             self.hear();
         }

@@ -98,18 +98,15 @@ struct Shared {
 #[derive(Debug)]
 pub struct Safe {
     report: Report,
-    /// How long after it was written to `current` is synced; never if `None`.
-    interval: Option<Duration>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Safe {
     /// No thread is made before there is work.
-    pub fn new(report: Report, interval: Option<Duration>) -> Safe {
+    pub fn new(report: Report) -> Safe {
         Safe {
             report,
-            interval,
             shared: Arc::default(),
             thread: None,
         }
@@ -131,9 +128,10 @@ impl Safe {
         }
     }
 
-    /// Takes note that a file was written to. It costs nothing if it is known to be dirty.
-    pub fn wrote(&mut self, dirt: &Arc<Dirt>) {
-        let Some(interval) = self.interval else {
+    /// Takes note that a file was written to; it is to be synced within this time, or never. It costs nothing if it is known
+    /// to be dirty.
+    pub fn wrote(&mut self, dirt: &Arc<Dirt>, interval: Option<Duration>) {
+        let Some(interval) = interval else {
             return;
         };
         if !dirt.dirty.load(Ordering::Relaxed) && !dirt.dirty.swap(true, Ordering::AcqRel) {

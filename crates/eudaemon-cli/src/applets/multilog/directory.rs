@@ -11,10 +11,13 @@
 
 use super::super::logging::{Dirt, Ears, Finished, Safe, Stop, lock, persist};
 use super::REPORT;
+use super::works::Works;
 use eudaemon_core::log::{
-    Code, Directory, Fill, Found, INTENT_SIZE, Intent, Name, Repair, Shelf, Volume, recover,
+    Code, Directory, Fill, Found, INTENT_SIZE, Intent, Name, Repair, STAMP_SIZE, Shelf, Volume,
+    recover,
 };
 use eudaemon_core::scan::Id;
+use eudaemon_core::time::Mono;
 use eudaemon_sys::clock;
 use eudaemon_sys::file::{self, About, Folder};
 use std::ffi::OsStr;
@@ -55,6 +58,9 @@ pub struct LogDirectory {
     pub size_bytes: u64,
     shelf: Arc<Mutex<Shelf>>,
     dirt: Arc<Dirt>,
+    works: Option<Works>,
+    /// When the first byte of `current` was written, as far as is known; told only if its age counts.
+    born: Option<Mono>,
     /// The encoded intent.
     record: Vec<u8>,
 }
@@ -149,6 +155,9 @@ impl Locked {
         let stopped = |_: Stop| eudaemon_core::exit::Exit::Temporary.code();
         let mut shelf = read_shelf(&plan, &folder, ears).map_err(stopped)?;
         let mut renamed = false;
+        if current != Found::Complete && processed == Found::Complete {
+            renamed = finish_processed(&plan, &folder, &mut shelf);
+        }
         for step in recover(current, processed) {
             match *step {
                 // As the original: one that cannot be removed will be overwritten or is met again at the next start.
@@ -173,7 +182,10 @@ impl Locked {
         }
         let (current, about) = begin(&plan, &folder)?;
         let current = Arc::new(current);
+        let shelf = Arc::new(Mutex::new(shelf));
         Ok(LogDirectory {
+            works: Works::new(&plan, &folder, &shelf),
+            born: None,
             dirt: Dirt::new(Arc::clone(&current), join(&plan, "/current")),
             plan,
             folder,
@@ -181,10 +193,36 @@ impl Locked {
             current,
             id: id(&about),
             size_bytes: about.size_bytes,
-            shelf: Arc::new(Mutex::new(shelf)),
+            shelf,
             record: Vec::with_capacity(INTENT_SIZE),
         })
     }
+}
+
+/// A processor of ours had done its work on a file that has its stamp already: what it made gets the same one.
+fn finish_processed(plan: &Directory, folder: &Folder, shelf: &mut Shelf) -> bool {
+    let look = |name: &[u8]| folder.look(name).ok().flatten();
+    let previous = look(Name::Previous.text().as_bytes()).filter(|about| about.links > 1);
+    let names = folder.names().unwrap_or_default();
+    let twin = names.into_iter().find(|name| {
+        let same =
+            |previous: &About| look(name).is_some_and(|about| about.identity == previous.identity);
+        shelf.holds(name) && previous.as_ref().is_some_and(same)
+    });
+    let Some(twin) = twin.filter(|_| folder.remove(Name::Previous.text()).is_ok()) else {
+        return false;
+    };
+    let mut last = twin.get(..=STAMP_SIZE).unwrap_or_default().to_vec();
+    last.extend_from_slice(&plan.code);
+    // The file first: killed in between, what was made is finished with a stamp of its own.
+    if folder.remove(twin.as_slice()).is_ok()
+        && folder
+            .rename_to_new(Name::Processed.text(), last.as_slice())
+            .is_ok()
+    {
+        shelf.rename(&twin, &last, None);
+    }
+    true
 }
 
 fn join(plan: &Directory, name: &str) -> std::ffi::OsString {
@@ -219,9 +257,12 @@ fn begin(plan: &Directory, folder: &Folder) -> Result<(File, About), u8> {
 
 fn read_shelf(plan: &Directory, folder: &Folder, ears: &mut Ears) -> Result<Shelf, Stop> {
     let names = try_on(plan, ears, "unable to read ", &[], || folder.names())?;
-    Ok(Shelf::new(names.into_iter().map(|name| Volume {
-        name,
-        size_bytes: 0,
+    Ok(Shelf::new(names.into_iter().map(|name| {
+        let about = plan
+            .total_bytes
+            .and_then(|_| folder.look(name.as_slice()).ok().flatten());
+        let size_bytes = about.map_or(0, |about| about.size_bytes);
+        Volume { name, size_bytes }
     })))
 }
 
@@ -339,7 +380,10 @@ impl LogDirectory {
             rest = &rest[written..];
         }
         if !bytes.is_empty() {
-            safe.wrote(&self.dirt);
+            safe.wrote(&self.dirt, self.plan.sync);
+            if self.plan.age.is_some() && self.born.is_none() {
+                self.born = Some(clock::mono());
+            }
         }
         Ok(())
     }
@@ -353,6 +397,9 @@ impl LogDirectory {
 
     /// Gives `current` its final name and begins another.
     pub fn rotate(&mut self, ears: &mut Ears, safe: &mut Safe) -> Result<(), Stop> {
+        if let Some(works) = &self.works {
+            works.wait_for_room(ears)?;
+        }
         let (plan, folder) = (&self.plan, &self.folder);
         let mut shelf = lock(&self.shelf);
         let text = "unable to rename current to previous in directory ";
@@ -382,12 +429,15 @@ impl LogDirectory {
         })?;
         // What a sync failed for is never called safe.
         let doubtful = self.dirt.is_doubtful();
+        self.born = None;
         self.current = Arc::new(new);
         self.id = id(&about);
         self.size_bytes = about.size_bytes;
         self.dirt.replace(Arc::clone(&self.current));
-        if let Some(name) = name.filter(|_| !doubtful) {
-            let mut safe_name = name[..=eudaemon_core::log::STAMP_SIZE].to_vec();
+        if let (Some(works), Some(name)) = (&mut self.works, &name) {
+            works.add(name.clone());
+        } else if let Some(name) = name.filter(|_| !doubtful) {
+            let mut safe_name = name[..=STAMP_SIZE].to_vec();
             safe_name.extend_from_slice(&self.plan.code);
             safe.finish(Finished {
                 folder: Arc::clone(&self.folder),
@@ -398,6 +448,18 @@ impl LogDirectory {
             });
         }
         Ok(())
+    }
+
+    /// When `current` is too old; `None` if it never is.
+    pub fn due_at(&self) -> Option<Mono> {
+        Some(self.born? + self.plan.age?)
+    }
+
+    /// Has all that waits for a processor processed.
+    pub fn finish_works(&mut self, ears: &mut Ears) {
+        if let Some(works) = &mut self.works {
+            works.end(ears);
+        }
     }
 
     /// Marks `current` as complete.
@@ -438,6 +500,7 @@ impl LogDirectory {
                 return false;
             };
             let _ = self.complete(ears);
+            self.finish_works(ears);
             self.forget();
             *self = new;
             return true;

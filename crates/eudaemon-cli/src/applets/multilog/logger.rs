@@ -14,10 +14,6 @@ use eudaemon_sys::clock;
 use eudaemon_sys::file;
 use eudaemon_sys::input::{Kind, PEEK_SIZE_MAX, Source};
 use std::io;
-use std::time::Duration;
-
-/// How long after it was written to `current` is on the disk.
-const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All that a running `multilog` has.
 #[derive(Debug)]
@@ -69,6 +65,7 @@ impl<'a> Logger<'a> {
             match action {
                 Action::Log(at) => locked.push(Locked::open(&script.directories[*at])?),
                 Action::Keep(at) => aside.open(&script.files[*at])?,
+                Action::Send(at) => aside.connect(&script.receivers[*at]),
                 Action::Select(_) | Action::Deselect(_) | Action::Tell => {}
             }
         }
@@ -109,7 +106,7 @@ impl<'a> Logger<'a> {
             source,
             sorter,
             aside,
-            safe: Safe::new(REPORT, Some(SYNC_INTERVAL)),
+            safe: Safe::new(REPORT),
             input,
             odometer,
             sequence,
@@ -163,11 +160,23 @@ impl<'a> Logger<'a> {
 
     /// Waits for input or a signal; whether there is input. A failed wait is a failed read, which tells itself.
     fn wait(&mut self) -> bool {
-        self.ears.wait_beside(&self.source).unwrap_or(true)
+        let due = self
+            .directories
+            .iter()
+            .filter_map(LogDirectory::due_at)
+            .min();
+        let most = due.map(|at| at.since(clock::mono()));
+        self.ears.wait_beside(&self.source, most).unwrap_or(true)
     }
 
-    /// Does what ALRM and HUP ask for.
+    /// Does what ALRM, HUP and the age of a file ask for.
     fn heed(&mut self) -> Result<(), Stop> {
+        for at in 0..self.directories.len() {
+            let due = self.directories[at].due_at();
+            if due.is_some_and(|due| due <= clock::mono()) {
+                self.rotate(at)?;
+            }
+        }
         if std::mem::take(&mut self.ears.alrm) {
             for at in 0..self.directories.len() {
                 if self.directories[at].size_bytes > 0 {
@@ -390,6 +399,7 @@ impl<'a> Logger<'a> {
     fn close(mut self, stopped: bool) -> u8 {
         for one in &mut self.directories {
             let _ = one.complete(&mut self.ears);
+            one.finish_works(&mut self.ears);
         }
         self.safe.end();
         // An unfinished line that was taken is told of by the intents.

@@ -96,12 +96,10 @@ impl Processor {
             argv: &[c"sh", c"-c", &self.command],
             environment: &environment,
             streams: [Some(input.as_fd()), Some(output.as_fd()), None],
+            more: &[(state.as_fd(), 4), (new_state.as_fd(), 5)],
+            folder: Some(folder.as_fd()),
         };
-        let here = Folder::open(".")?;
-        folder.enter()?;
-        let pid = exec::spawn_with(&helper, &[(state.as_fd(), 4), (new_state.as_fd(), 5)]);
-        here.enter()?;
-        pid
+        exec::spawn(&helper)
     }
 
     /// Looks whether it has ended, without waiting for that.

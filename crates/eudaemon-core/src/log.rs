@@ -12,6 +12,8 @@ mod directory;
 mod fill;
 mod glob;
 mod intent;
+#[cfg(test)]
+mod kills;
 mod lane;
 pub(crate) mod newline;
 mod pattern;

@@ -31,10 +31,54 @@ pub const MULTILOG: Applet = Applet {
     main,
     synopsis: "ACTION...",
     purpose: "writes its input to log directories that stay small",
-    options: &[],
+    options: &[
+        ("t", "first: begin each line with a TAI64N stamp"),
+        ("T", "first: begin each line with seconds and microseconds"),
+        (
+            "%stamp=rfc3339",
+            "first: begin each line with date and time in UTC",
+        ),
+        ("-PATTERN", "deselect the line if it matches"),
+        ("+PATTERN", "select the line if it matches"),
+        ("F", "patterns from here on are those of fnmatch"),
+        ("S", "patterns from here on are simple"),
+        ("e", "tell a selected line on stderr, 200 bytes of it"),
+        ("=FILE", "overwrite FILE with a selected line"),
+        ("%keep=FILE", "replace FILE by one with a selected line"),
+        ("%syslog[=SOCKET]", "send a selected line to syslog"),
+        ("%journal[=SOCKET]", "send a selected line to the journal"),
+        ("sBYTES", "directories from here on: size of a file"),
+        ("nNUMBER", "from here on: one more than the old files kept"),
+        (
+            "!COMMAND",
+            "from here on: what finished files are processed by",
+        ),
+        (
+            "wCODE",
+            "from here on: what names of finished files end with",
+        ),
+        ("%gzip", "from here on: compress finished files"),
+        (
+            "%backlog=N",
+            "from here on: how many files may wait for that",
+        ),
+        ("%total=BYTES[k|m|g]", "from here on: size of all old files"),
+        (
+            "%age=N[s|m|h|d]",
+            "from here on: age at which a file is finished",
+        ),
+        (
+            "%sync=N[ms|s]",
+            "from here on: how soon lines are on the disk",
+        ),
+        (".DIR, /DIR", "write selected lines to this log directory"),
+    ],
     exits: &[
         ("0", "the input ended, or told to end"),
-        ("100", "EUDAEMON_DIALECT names no dialect"),
+        (
+            "100",
+            "an action makes no sense, or EUDAEMON_DIALECT names no dialect",
+        ),
         ("111", "could not start; no input was read"),
     ],
 };

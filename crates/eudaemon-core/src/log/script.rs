@@ -101,8 +101,6 @@ pub struct Directory {
     pub age: Option<Duration>,
     /// How long what was written may be unknown to the disk; `None`: until the file is finished.
     pub sync: Option<Duration>,
-    /// On a full disk lines are dropped and counted; else the input waits.
-    pub drops: bool,
 }
 
 /// What `multilog` was asked to do.
@@ -161,7 +159,6 @@ const DEFAULTS: Directory = Directory {
     total_bytes: None,
     age: None,
     sync: Some(Duration::from_secs(1)),
-    drops: false,
 };
 
 impl Script {
@@ -260,16 +257,13 @@ impl Script {
                 Some(count @ 1..) => plan.backlog = count,
                 Some(0) | None => return Setting::Senseless,
             },
-            (b"full", Some(b"block")) => plan.drops = false,
-            (b"full", Some(b"drop")) => plan.drops = true,
             (b"gzip", None) => plan.processor = Some(Processor::Gzip),
             (b"keep", Some(path)) if !path.is_empty() => self.keep(path, true),
             (b"syslog", path) => self.send(path.unwrap_or(SYSLOG), Form::Syslog),
             (b"journal", path) => self.send(path.unwrap_or(JOURNAL), Form::Journal),
-            (
-                b"stamp" | b"total" | b"age" | b"sync" | b"backlog" | b"full" | b"gzip" | b"keep",
-                _,
-            ) => return Setting::Senseless,
+            (b"stamp" | b"total" | b"age" | b"sync" | b"backlog" | b"gzip" | b"keep", _) => {
+                return Setting::Senseless;
+            }
             _ => return Setting::Unknown,
         }
         Setting::Done

@@ -113,13 +113,11 @@ fn settings_hold_for_the_directories_behind_them() {
         "%age=2h",
         "%sync=200ms",
         "%backlog=7",
-        "%full=drop",
         "./b",
         "!",
         "w",
         "%total=0",
         "%sync=0",
-        "%full=block",
         "%gzip",
         "./c",
         "%keep=last",
@@ -142,8 +140,8 @@ fn settings_hold_for_the_directories_behind_them() {
     );
     assert_eq!(b.processor, Some(Processor::Command(b"wc".to_vec())));
     assert_eq!(
-        (b.code.as_slice(), b.total_bytes, b.backlog, b.drops),
-        (&b"x"[..], Some(10 << 20), 7, true)
+        (b.code.as_slice(), b.total_bytes, b.backlog),
+        (&b"x"[..], Some(10 << 20), 7)
     );
     assert_eq!(
         (b.age, b.sync),
@@ -156,7 +154,7 @@ fn settings_hold_for_the_directories_behind_them() {
         (c.code.as_slice(), &c.processor),
         (&b"gz"[..], &Some(Processor::Gzip))
     );
-    assert_eq!((c.total_bytes, c.sync, c.drops), (None, None, false));
+    assert_eq!((c.total_bytes, c.sync), (None, None));
     assert_eq!(
         script.files,
         [Keep {
@@ -183,13 +181,12 @@ fn settings_hold_for_the_directories_behind_them() {
             Action::Select(Pattern::Simple(b"[ab]".to_vec())),
         ]
     );
-    assert_eq!(script.unknown, [24]);
+    assert_eq!(script.unknown, [22]);
     for senseless in [
         "%total",
         "%total=x",
         "%age=1y",
         "%backlog=0",
-        "%full=maybe",
         "%gzip=9",
         "%keep=",
         "wa/b",

@@ -1,6 +1,6 @@
 //! multilog: patterns, stamps, status files, directories, rotation, and its end.
 //!
-//! Not compared here: processors (`!`); a full disk (see `bad_input.rs`); at which line a file is cut when many lines
+//! Not compared here: processors that fail; a full disk (see `bad_input.rs`); at which line a file is cut when many lines
 //! come at once (the original's buffer of 1024 bytes decides, which nobody can rely on).
 
 use eudaemon_lab::{Exit, Signal, Stage, both};
@@ -74,6 +74,9 @@ fn unstamped(text: &str) -> String {
         .collect()
 }
 
+/// Unknown actions are passed over without a word; in our own dialect there is a warning.
+const CLASSIC: &[(&str, &str)] = &[("EUDAEMON_DIALECT", "classic")];
+
 #[test]
 fn selects_by_pattern() {
     both("multilog-select", |s| {
@@ -100,7 +103,7 @@ fn selects_by_pattern() {
             "multilog -a*b*c e",
             "multilog __ e",
         ] {
-            assert_eq!(s.play_with(line, "", &[], input).code, 0, "{line}");
+            assert_eq!(s.play_with(line, "", CLASSIC, input).code, 0, "{line}");
         }
         for pattern in ["-* one", "-* * one", "-x *"] {
             let said = s.run_with(s.service, &["multilog", pattern, "e"], "", &[], input);
@@ -196,7 +199,7 @@ fn stamps_lines() {
                 s.service,
                 &line.split(' ').collect::<Vec<_>>(),
                 "",
-                &[],
+                CLASSIC,
                 b"one\ntwo\n\nthree",
             );
             s.note(&format!(
@@ -574,6 +577,31 @@ fn term_between_lines_ends_at_once() {
             "{} mode {mode:o}",
             unstamped(&s.read("d/current"))
         ));
+    });
+}
+
+#[test]
+fn a_processor_has_its_descriptors_and_its_state() {
+    both("multilog-processor", |s| {
+        let script =
+            "tr x y; n=$(cat <&4); echo $((n+1)) >&5; test . -ef ../d && echo there >../seen";
+        let word = format!("!{script}");
+        let mut input = Vec::new();
+        for _ in 0..2 {
+            input.extend([b'x'; 4096]);
+        }
+        input.extend(b"x\n");
+        let said = s.run_with(
+            s.service,
+            &["multilog", "s4096", "n5", &word, "./d"],
+            "",
+            &[],
+            &input,
+        );
+        s.note(&format!("{}{}{}", said.out, said.err, said.code));
+        s.note(&listing(s, "d"));
+        s.note(&s.read("d/state"));
+        s.note(&s.read("seen"));
     });
 }
 

@@ -138,6 +138,9 @@ fn work(shared: &Shared) {
         let mut state = lock(&shared.state);
         // One that fails to the end keeps its name, which says that it is unprocessed.
         if done || state.ending {
+            if !done {
+                abandon(&shared.folder);
+            }
             state.waiting.pop_front();
         } else {
             let waited = shared
@@ -145,6 +148,22 @@ fn work(shared: &Shared) {
                 .wait_timeout_while(state, AGAIN, |state| !state.ending);
             drop(waited);
         }
+    }
+}
+
+/// Removes what a try left. A failure is met again by the next try.
+fn abandon(folder: &Folder) {
+    let previous = Name::Previous.text();
+    let linked = folder
+        .look(previous)
+        .ok()
+        .flatten()
+        .is_some_and(|about| about.links > 1);
+    if linked {
+        let _ = folder.remove(previous);
+    }
+    for name in [Name::Processed, Name::NewState] {
+        let _ = folder.remove(name.text());
     }
 }
 

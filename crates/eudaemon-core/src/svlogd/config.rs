@@ -203,6 +203,7 @@ fn scaled(text: &[u8], units: &[(u8, u64)]) -> u64 {
 /// A star is that of multilog. A plus stands for the byte behind it, once or more, and takes all there are. A text that
 /// ends among them matches, whatever the pattern goes on with; a plus at the pattern's end is at the text's end, or matches
 /// nothing (both observed with Debian's 2.1.2-54: `+ab` matches `aa`, `x+` matches `x`; svlogd(8) does not say it).
+/// Differs: at the text's end the original compares a plus with what an earlier line left in its memory (observed).
 #[must_use]
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);

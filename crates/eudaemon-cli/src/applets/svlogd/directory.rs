@@ -91,16 +91,11 @@ impl LogDirectory {
 
     /// Makes what an earlier run left behind fit to be written to.
     fn take_over(&mut self) {
-        self.persist("unable to unlink processor leftover", |own| {
-            for name in own.folder.names()? {
-                if name.len() > 25 && name[0] == b'@' && name.ends_with(b".t") {
-                    own.folder.remove(name.as_slice())?;
-                }
-            }
-            Ok(())
-        });
         let is = self.persist("unable to stat current", |own| file::about(&own.current));
         let complete = is.mode & 0o100 != 0;
+        if !complete {
+            self.remove_half_processed();
+        }
         if is.size_bytes > 0 && !complete {
             // It was not closed in order: what is in it stays as it is, under a name of its own.
             self.finish("u");
@@ -112,6 +107,17 @@ impl LogDirectory {
             file::set_mode(&own.current, 0o644)
         });
         self.info(if complete { "append: " } else { "new: " }, "/current");
+    }
+
+    fn remove_half_processed(&mut self) {
+        self.persist("unable to unlink processor leftover", |own| {
+            for name in own.folder.names()? {
+                if name.len() > 25 && name[0] == b'@' && name.ends_with(b".t") {
+                    own.folder.remove(name.as_slice())?;
+                }
+            }
+            Ok(())
+        });
     }
 
     /// Takes bytes to be written.

@@ -84,6 +84,7 @@ pub const APPLETS: &[Applet] = &[
 ];
 
 /// The program of exactly this name.
+#[inline]
 pub fn find(name: &OsStr) -> Option<&'static Applet> {
     APPLETS.iter().find(|applet| name == applet.name)
 }

@@ -20,7 +20,10 @@ use std::os::unix::ffi::OsStrExt;
 eudaemon_sys::program!(start);
 
 /// From the words, the program's own name first, to the exit code. It finds the three streams open and SIGPIPE ignored.
+///
+/// Inlined into `main`, which lies where a chain's first page fault is.
 #[cfg_attr(test, allow(dead_code, reason = "tests have a main of their own"))]
+#[inline(always)]
 fn start(mut words: Vec<OsString>) -> u8 {
     // An engine whose keeper died becomes this.
     if words

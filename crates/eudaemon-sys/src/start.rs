@@ -29,7 +29,7 @@ macro_rules! program {
             words: *const *const ::core::ffi::c_char,
         ) -> ::core::ffi::c_int {
             // SAFETY: the C library calls `main` once, with the count and the words the kernel left on the stack.
-            unsafe { $crate::start::run(count, words, $main) }
+            unsafe { $crate::start::run(count, words, |words| $main(words)) }
         }
     };
 }
@@ -53,15 +53,16 @@ pub unsafe fn run(
         return c_int::from(Exit::Temporary.code());
     }
     let count = usize::try_from(count).unwrap_or(0);
-    let words = (0..count).map(|at| {
+    let mut given = Vec::with_capacity(count);
+    for at in 0..count {
         // SAFETY: the caller promises `count` pointers.
         let word = unsafe { *words.add(at) };
         // SAFETY: the caller promises that each is to a string with a NUL at its end, which nobody changes.
         let word = unsafe { CStr::from_ptr(word) };
-        OsStr::from_bytes(word.to_bytes()).to_os_string()
-    });
+        given.push(OsStr::from_bytes(word.to_bytes()).to_os_string());
+    }
     // It also writes out what stdout still holds.
-    std::process::exit(i32::from(main(words.collect())))
+    std::process::exit(i32::from(main(given)))
 }
 
 /// Opens what is closed of descriptors 0, 1 and 2 to `/dev/null`, or the next file opened would be somebody's stderr; and

@@ -241,12 +241,7 @@ fn trees(
 
 /// Compiles a program of `xtask/bench` that needs no libc: `pause`, the trivial service, or `true`, the end of a chain.
 pub(crate) fn compile(out: &Path, name: &str) -> Result<PathBuf, String> {
-    let program = out.join(name);
-    let source = workspace().join(format!("xtask/bench/{name}.c"));
     let flags = [
-        "-O2",
-        "-Wall",
-        "-Wextra",
         "-s",
         "-static",
         "-nostdlib",
@@ -254,12 +249,25 @@ pub(crate) fn compile(out: &Path, name: &str) -> Result<PathBuf, String> {
         "-fno-stack-protector",
         "-fno-pie",
         "-no-pie",
+        "-Wl,-z,noseparate-code",
+        "-Wl,--build-id=none",
     ];
+    cc(out, name, &flags)
+}
+
+/// Compiles a program of `xtask/bench` that is an ordinary one.
+fn compile_with_libc(out: &Path, name: &str) -> Result<PathBuf, String> {
+    cc(out, name, &[])
+}
+
+fn cc(out: &Path, name: &str, flags: &[&str]) -> Result<PathBuf, String> {
+    let program = out.join(name);
     let status = Command::new("cc")
+        .args(["-O2", "-Wall", "-Wextra"])
         .args(flags)
-        .args(["-Wl,-z,noseparate-code", "-Wl,--build-id=none", "-o"])
+        .arg("-o")
         .arg(&program)
-        .arg(source)
+        .arg(workspace().join(format!("xtask/bench/{name}.c")))
         .status()
         .map_err(|why| format!("unable to run cc: {why}"))?;
     if status.success() {

@@ -4,8 +4,8 @@
 //! Input is made once. Each round visits every program, each round in another order. A run is a whole process.
 
 use super::subject::{Kind, Subject};
-use super::timed::{self, Took};
-use super::{Options, Samples, compile};
+use super::timed::{Clock, Took, before_all_others};
+use super::{Options, Samples};
 use crate::Outcome;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -19,6 +19,7 @@ pub const SCENES: [&str; 3] = ["logs", "filters", "chain"];
 struct Stage<'a> {
     options: &'a Options,
     top: PathBuf,
+    clock: Clock,
 }
 
 impl Drop for Stage<'_> {
@@ -54,14 +55,16 @@ pub fn play(
     out: &Path,
     samples: &mut Samples,
 ) -> Result<Vec<String>, String> {
+    let top = options
+        .scratch
+        .join(format!("programs-{}", super::tree::now_ns()));
+    fs::create_dir_all(&top).map_err(|why| format!("unable to create {}: {why}", top.display()))?;
+    let clock = Clock::new(out, &top)?;
     let stage = Stage {
         options,
-        top: options
-            .scratch
-            .join(format!("programs-{}", super::tree::now_ns())),
+        top,
+        clock,
     };
-    fs::create_dir_all(&stage.top)
-        .map_err(|why| format!("unable to create {}: {why}", stage.top.display()))?;
     let mut missed = Vec::new();
     if options.wants("logs") {
         stage.logs(subjects, samples, &mut missed)?;
@@ -70,7 +73,7 @@ pub fn play(
         stage.filters(subjects, samples, &mut missed)?;
     }
     if options.wants("chain") {
-        stage.chain(subjects, out, samples, &mut missed)?;
+        stage.chain(subjects, samples, &mut missed)?;
     }
     missed.sort();
     missed.dedup();
@@ -169,7 +172,7 @@ impl Stage<'_> {
             Kind::Runit => ("svlogd", "-t"),
             Kind::Bare => ("cat", ""),
         };
-        let Some(mut command) = subject.has(name) else {
+        let Some(mut command) = subject.has(name, &self.clock) else {
             return Ok(None);
         };
         if feed.stamp && subject.kind != Kind::Bare {
@@ -183,7 +186,7 @@ impl Stage<'_> {
         command.stderr(Stdio::null());
         let input = open(input)?;
         if !feed.pipe {
-            return timed::run(command.stdin(input)).map(Some);
+            return self.clock.run(command.stdin(input)).map(Some);
         }
         let mut producer = Command::new("cat")
             .stdin(input)
@@ -192,7 +195,7 @@ impl Stage<'_> {
             .map_err(|why| format!("unable to run cat: {why}"))?;
         let pipe = producer.stdout.take().ok_or("cat has no pipe")?;
         command.stdin(pipe);
-        let took = timed::run(&mut command);
+        let took = self.clock.run(&mut command);
         // Its reading side, or cat would wait for ever after a failure.
         drop(command);
         producer
@@ -227,11 +230,11 @@ impl Stage<'_> {
                     Kind::Bare => "cat",
                     Kind::Runit => return Ok(None),
                 };
-                let Some(mut command) = subject.has(name) else {
+                let Some(mut command) = subject.has(name, &self.clock) else {
                     return Ok(None);
                 };
                 command.stdin(open(&input)?).stdout(create(&output)?);
-                timed::run(&mut command).map(Some)
+                self.clock.run(&mut command).map(Some)
             });
             for file in [input, output] {
                 fs::remove_file(&file).map_err(|why| format!("unable to remove: {why}"))?;
@@ -243,11 +246,9 @@ impl Stage<'_> {
     fn chain(
         &self,
         subjects: &[Subject],
-        out: &Path,
         samples: &mut Samples,
         missed: &mut Vec<String>,
     ) -> Outcome {
-        let end = compile(out, "true")?;
         let (folder, lock) = (self.top.join("env"), self.top.join("lock"));
         fs::create_dir(&folder).map_err(|why| format!("unable to create: {why}"))?;
         for at in 0..5 {
@@ -255,7 +256,7 @@ impl Stage<'_> {
                 .map_err(|why| format!("unable to write: {why}"))?;
         }
         let execs = if self.options.quick { 20 } else { 200 };
-        timed::before_all_others(true);
+        before_all_others(true);
         for (row, links) in CHAINS {
             eprintln!("xtask: {row}");
             let commands: Vec<(&Subject, Vec<PathBuf>)> = subjects
@@ -265,7 +266,7 @@ impl Stage<'_> {
                     for link in links {
                         words.extend(subject.link(link, &folder, &lock)?);
                     }
-                    words.push(end.clone());
+                    words.push(self.clock.end.clone());
                     Some((subject, words))
                 })
                 .collect();
@@ -273,9 +274,9 @@ impl Stage<'_> {
                 let mut took = Vec::new();
                 for at in 0..commands.len() {
                     let (subject, words) = &commands[(at + round) % commands.len()];
-                    let mut command = Command::new(&words[0]);
+                    let mut command = self.clock.command(&words[0]);
                     command.args(&words[1..]).stdin(Stdio::null());
-                    match timed::run(&mut command) {
+                    match self.clock.run(&mut command) {
                         Ok(time) => took.push((subject, time.wall.as_secs_f64() * 1e6)),
                         Err(why) => missed.push(format!("{row}: {why}")),
                     }
@@ -296,7 +297,7 @@ impl Stage<'_> {
                 }
             }
         }
-        timed::before_all_others(false);
+        before_all_others(false);
         Ok(())
     }
 
@@ -344,12 +345,12 @@ const CHAINS: [(&str, &[&str]); 5] = [
 
 impl Subject {
     /// A program of this subject, if it has it.
-    fn has(&self, name: &str) -> Option<Command> {
+    fn has(&self, name: &str, clock: &Clock) -> Option<Command> {
         if self.kind == Kind::Bare {
-            return Some(Command::new(name));
+            return Some(clock.command(name));
         }
         let program = self.dir.join(name);
-        program.is_file().then(|| Command::new(program))
+        program.is_file().then(|| clock.command(program))
     }
 
     /// The words of a link of a chain. The kernel alone needs none; runit's has the names of daemontools.

@@ -1,49 +1,63 @@
 //! One command from its start to its end: how long, and how much of a processor.
 
-use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use super::{compile, compile_with_libc};
+use std::ffi::OsStr;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a run took.
 #[derive(Clone, Copy, Debug)]
 pub struct Took {
     /// From before the start to the end.
     pub wall: Duration,
-    /// User and system time of the process itself, its children not counted.
+    /// User and system time, all threads counted.
     pub cpu: Duration,
 }
 
-/// Runs it; an exit code that is not zero is an error.
-///
-/// The time comes from the dead process before it is reaped, in nanoseconds: first field of `/proc/PID/schedstat`, in the
-/// kernel's `Documentation/scheduler/sched-stats.rst`. `getrusage(2)` would do, but std and rustix do not offer it.
-pub fn run(command: &mut Command) -> Result<Took, String> {
-    let name = format!("{:?}", command.get_program());
-    let begin = Instant::now();
-    let mut child = command
-        .spawn()
-        .map_err(|why| format!("unable to run {name}: {why}"))?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| format!("{name} has no pid"))?;
-    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    while matches!(waitid(WaitId::Pid(pid), ended), Err(Errno::INTR)) {}
-    let wall = begin.elapsed();
-    let stat = fs::read_to_string(format!("/proc/{}/schedstat", child.id())).unwrap_or_default();
-    let cpu = stat
-        .split_ascii_whitespace()
-        .next()
-        .and_then(|field| field.parse().ok())
-        .map(Duration::from_nanos);
-    let status = child
-        .wait()
-        .map_err(|why| format!("unable to wait for {name}: {why}"))?;
-    if !status.success() {
-        return Err(format!("{name}: {status}"));
+/// Times commands through `bench/took.c`: std and rustix offer no `wait4(2)`, and a small parent starts a program quickly.
+#[derive(Debug)]
+pub struct Clock {
+    took: PathBuf,
+    /// The program that ends at once.
+    pub end: PathBuf,
+    file: PathBuf,
+}
+
+impl Clock {
+    /// Compiles what is needed into `out`; figures come through a file in `scratch`.
+    pub fn new(out: &Path, scratch: &Path) -> Result<Clock, String> {
+        Ok(Clock {
+            took: compile_with_libc(out, "took")?,
+            end: compile(out, "true")?,
+            file: scratch.join("took"),
+        })
     }
-    let cpu = cpu.ok_or("the kernel tells no /proc/PID/schedstat (CONFIG_SCHED_INFO)")?;
-    Ok(Took { wall, cpu })
+
+    /// A command to be timed.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(&self.took);
+        command.arg(&self.file).arg(program);
+        command
+    }
+
+    /// Runs a command that [`Clock::command`] made; an exit code that is not zero is an error.
+    pub fn run(&self, command: &mut Command) -> Result<Took, String> {
+        let status = command
+            .status()
+            .map_err(|why| format!("unable to run {command:?}: {why}"))?;
+        if !status.success() {
+            return Err(format!("{command:?}: {status}"));
+        }
+        let told = fs::read_to_string(&self.file).unwrap_or_default();
+        let mut times = told.split_ascii_whitespace();
+        let mut time = || times.next()?.parse().ok().map(Duration::from_nanos);
+        match (time(), time()) {
+            (Some(wall), Some(cpu)) => Ok(Took { wall, cpu }),
+            _ => Err(format!("{command:?}: not timed: {told:?}")),
+        }
+    }
 }
 
 /// Puts this process, and so its children, before everything else on the machine, or back. Says so if that is refused.
@@ -70,17 +84,18 @@ mod tests {
 
     #[test]
     fn work_is_seen_and_failure_too() {
-        let idle = run(&mut Command::new("true")).unwrap();
+        let folder = std::env::temp_dir().join(format!("xtask-took-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let clock = Clock::new(&folder, &folder).unwrap();
+        let idle = clock.run(&mut clock.command(&clock.end)).unwrap();
         let busy = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
-        let busy = run(Command::new("sh").args(["-c", busy])).unwrap();
+        let busy = clock.run(clock.command("sh").args(["-c", busy])).unwrap();
         assert!(
-            busy.cpu > idle.cpu && busy.wall >= busy.cpu / 2,
+            busy.cpu > idle.cpu && busy.wall > idle.wall,
             "{busy:?} {idle:?}"
         );
-        assert!(
-            run(&mut Command::new("false"))
-                .unwrap_err()
-                .contains("exit status")
-        );
+        let failed = clock.run(&mut clock.command("false"));
+        assert!(failed.unwrap_err().contains("exit status: 1"));
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! What is worth its time now and then, and too long for every change: simulated lives by the million, and crash injection with
-//! real processes by the ten thousand.
+//! What is worth its time now and then, and too long for every change: simulated lives by the million, crash injection with
+//! real processes by the ten thousand, and loggers killed at every system call they make.
 
 use crate::Outcome;
 use crate::build::{cargo, release};
@@ -9,6 +9,7 @@ use crate::build::{cargo, release};
 struct Options {
     lives: u64,
     kills: u64,
+    logs: u64,
 }
 
 impl Options {
@@ -16,12 +17,14 @@ impl Options {
         let mut options = Options {
             lives: 1_000_000,
             kills: 20_000,
+            logs: 10_000,
         };
         let mut words = args.iter();
         while let Some(word) = words.next() {
             let count = match word.as_str() {
                 "--lives" => &mut options.lives,
                 "--kills" => &mut options.kills,
+                "--logs" => &mut options.logs,
                 _ => return Err(format!("long: unknown option {word}")),
             };
             let value = words.next().ok_or(format!("long: {word} needs a count"))?;
@@ -33,7 +36,8 @@ impl Options {
     }
 }
 
-/// Runs the simulator, then the crash injection; 0 of either leaves it out.
+/// Runs the simulator, then the crash injection, then the judges of the log line with so many random scripts and kills; 0 of any
+/// leaves it out.
 pub fn run(args: &[String]) -> Outcome {
     let options = Options::parse(args)?;
     let mut runs = Vec::new();
@@ -66,6 +70,23 @@ pub fn run(args: &[String]) -> Outcome {
         kills.env("EUDAEMON_BIN", release(None)?);
         runs.push(("kills", kills));
     }
+    if options.logs > 0 {
+        let mut logs = cargo();
+        logs.args([
+            "test",
+            "--release",
+            "--package",
+            "eudaemon-lab",
+            "--test",
+            "log",
+        ]);
+        logs.env("EUDAEMON_BIN", release(None)?)
+            .env("EUDAEMON_LOG_CASES", options.logs.to_string())
+            .env("EUDAEMON_LOG_KILLS", options.logs.to_string())
+            .env("EUDAEMON_LOG_POINTS", u32::MAX.to_string())
+            .env("EUDAEMON_LOG_LINE_MIB", "1024");
+        runs.push(("logs", logs));
+    }
     for (name, mut run) in runs {
         let status = run
             .status()
@@ -95,7 +116,8 @@ mod tests {
             parse(&["--kills", "0"]),
             Ok(Options {
                 lives: 1_000_000,
-                kills: 0
+                kills: 0,
+                logs: 10_000,
             })
         );
         assert!(

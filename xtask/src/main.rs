@@ -17,7 +17,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask tidy                                  what a machine can check of the house rules
        cargo xtask ci                                    fmt, clippy, release build, tests
-       cargo xtask long [--lives N] [--kills N]          what takes too long for ci: simulated lives, crash injection
+       cargo xtask long [--lives N] [--kills N] [--logs N]
+                                                         what takes too long for ci: simulated lives, crash injection
        cargo xtask links DIR [--target T] [--bin PATH]   fills DIR with every historic name
        cargo xtask dist [--target T | --dynamic] [--bin PATH] [--out DIR]
                                                          what a user gets, in target/dist: a directory and its .tar.gz

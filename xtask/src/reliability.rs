@@ -5,6 +5,7 @@
 //! Ctrl-C leaves a tree behind. Where milliseconds count, nothing else runs; the rest is mostly waiting, and done side by side.
 
 mod goals;
+mod logger;
 mod scenes;
 mod stage;
 
@@ -81,6 +82,7 @@ pub fn run(args: &[String]) -> Outcome {
     std::fs::create_dir_all(&out)
         .map_err(|why| format!("unable to create {}: {why}", out.display()))?;
     stage::prepare(&out)?;
+    logger::prepare(&out)?;
     let mut notes = vec![format!("load averages before: {}", process::load())];
     let mut all = All::new();
     let jobs = || {

@@ -1,5 +1,6 @@
 //! The accidents. Each is the same for every subject, and tells figures by the names of the rows.
 
+use super::logger;
 use super::stage::{Stage, Victim, pause};
 use crate::bench::ask;
 use crate::bench::process;
@@ -49,6 +50,13 @@ pub const SCENES: &[Scene] = &[
         ..scene("deaf", 180, deaf)
     },
     scene("fork", 260, fork),
+    scene("log-calls", 600, logger::calls),
+    scene("log-full", 240, logger::full),
+    scene("log-kills", 180, logger::kills),
+    scene("log-term", 120, logger::term),
+    scene("log-bytes", 180, logger::bytes),
+    scene("log-links", 300, logger::links),
+    scene("log-clock", 60, logger::clock),
     scene("kill", 150, kill),
     scene("chain", 150, chain),
     scene("fifo", 120, fifo),

@@ -168,7 +168,6 @@ fn sizes_and_numbers_at_their_bounds() {
             &["s5000", "n99999999999999999999"],
             &["s16777216"],
             &["s4294967296", "n3"],
-            &["s18446744073709551616", "n3"],
             &["n4294967298"],
             &["s5000s6000", "n3n4"],
         ]
@@ -178,13 +177,13 @@ fn sizes_and_numbers_at_their_bounds() {
             let dir = format!("./d{n}");
             let arguments: Vec<_> = arguments.iter().copied().chain([dir.as_str()]).collect();
             say(s, &arguments, &CLASSIC, input.as_bytes());
-            // How many and about how large: where exactly a file is cut is `random.rs`'s.
+            // How many, up to a few, and whether it is the least size or the usual: where exactly a file is cut is `random.rs`'s.
             let files = crate::finished(&s.path(&dir));
-            let sizes: Vec<_> = files
-                .iter()
-                .map(|name| fs::metadata(s.path(&dir).join(name)).map_or(0, |m| m.len() / 2001))
-                .collect();
-            s.note(&format!("{} finished, sizes {sizes:?}", files.len()));
+            let large = |name: &String| {
+                fs::metadata(s.path(&dir).join(name)).map_or(0, |m| m.len() / 20_000)
+            };
+            let sizes: Vec<_> = files.iter().take(4).map(large).collect();
+            s.note(&format!("{} finished, sizes {sizes:?}", files.len().min(4)));
         }
     });
 }

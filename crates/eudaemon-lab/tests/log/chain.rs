@@ -32,7 +32,7 @@ fn logger_and_supervisor_and_scanner_die() {
     }
     world.write("lines", &lines);
     // A line in a millisecond or so, from where the last one ended: the service itself never dies.
-    world.script("sv/w/run", "echo start >>starts\nwhile read -r line; do printf '%s\\n' \"$line\"; done <../../lines\nexec sleep 1000");
+    world.script("sv/w/run", "echo start >>starts\nwhile IFS= read -r line; do printf '%s\\n' \"$line\"; done <../../lines\nexec sleep 1000");
     let multilog = ours.program("multilog".as_ref());
     world.script(
         "sv/w/log/run",

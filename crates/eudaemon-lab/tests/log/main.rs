@@ -2,7 +2,7 @@
 //!
 //! **Not tested here:** power cuts (they need a machine that can be switched off); a disk that turns read-only under an open
 //! file (the kernel refuses that remount: the errors are injected instead); a machine's clock that is set back under a
-//! running logger (the answers of the clock are injected instead, see `clock.rs`).
+//! running logger (see `clock.rs`).
 
 mod actions;
 mod bytes;

@@ -74,7 +74,10 @@ fn case(seed: u64) -> Case {
                 files.push(format!("file{at}"));
                 arguments.push(format!("=file{at}"));
             }
-            5 => arguments.push(dice.one_of(&["x", "unknown", "", "t", " "]).to_owned()),
+            // Not the first: there `t` is no unknown action.
+            5 if !arguments.is_empty() => {
+                arguments.push(dice.one_of(&["x", "unknown", "", "t", " "]).to_owned());
+            }
             _ => {
                 if dice.below(2) == 0 {
                     size = 4000 + dice.below(6000);

@@ -168,7 +168,8 @@ fn a_processor_stops_nobody() {
     ] {
         let world = World::new("hang");
         let mut pipe = Pipe::new();
-        let arguments = ["s4096", "n1000", command, "./a"];
+        // So many files may wait for it; the usual bound is soon reached, and then the input waits.
+        let arguments = ["s4096", "n1000", "%backlog=1000", command, "./a"];
         let running = world.start_on(&ours.program, &arguments, pipe.reader());
         for n in 1..=LINES {
             pipe.put(line(n).as_bytes());

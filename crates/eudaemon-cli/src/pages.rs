@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const FORMATS: [&str; 2] = ["eudaemon-log", "eudaemon-service"];
 
 /// Programs whose pages are there before them. To be emptied when they come.
-const COMING: [&str; 4] = ["runsv", "runsvdir", "sv", "svlogd"];
+const COMING: [&str; 3] = ["runsv", "runsvdir", "sv"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man")

@@ -9,8 +9,11 @@ mod matchtest;
 mod multilog;
 mod place;
 mod readproctitle;
+mod runsv;
+mod runsvdir;
 mod status;
 mod supervise;
+pub mod sv;
 mod svlogd;
 mod svscan;
 mod svscanboot;
@@ -81,6 +84,9 @@ pub const APPLETS: &[Applet] = &[
     chain::argv0::ARGV0,
     chain::chpst::CHPST,
     svlogd::SVLOGD,
+    sv::SV,
+    runsv::RUNSV,
+    runsvdir::RUNSVDIR,
 ];
 
 /// The program of exactly this name.

@@ -54,6 +54,13 @@ fn start(mut words: Vec<OsString>) -> u8 {
             words,
         });
     }
+    // A link to `sv` under any other name is an init script.
+    if let Some(script) = words
+        .first()
+        .and_then(|word| applets::sv::init_script(word))
+    {
+        return applets::sv::main_of_script(script, &words[1..]);
+    }
     if words.get(1).is_some_and(|word| word == "applets") {
         let names: String = applets::APPLETS
             .iter()

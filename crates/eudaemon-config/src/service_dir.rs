@@ -3,7 +3,7 @@
 //! The dialects and their rules: specification §2.1 and §11.2; `auto` is their union (a decision: docs/formats). Files whose
 //! names nobody defined are not looked at.
 
-use eudaemon_core::definition::{Definition, FinishStyle, Problem};
+use eudaemon_core::definition::{Definition, FinishStyle, Manners, Problem};
 use eudaemon_core::status::Dialect;
 use eudaemon_core::words::Signal;
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub const NAMES: &[&str] = &[
     "log",
     "no-setsid",
     "finish",
+    "control",
     "check",
     "trigger",
     "notification-fd",
@@ -48,6 +49,16 @@ pub const MOST_DEATHS: usize = 4096;
 /// Descriptors a service may be given by number.
 const DESCRIPTORS: std::ops::RangeInclusive<u64> = 3..=1023;
 
+/// A dialect's manners.
+#[must_use]
+pub fn manners(dialect: Dialect) -> Manners {
+    match dialect {
+        Dialect::Classic | Dialect::Encore => Manners::FAMILY,
+        Dialect::Runit => Manners::RUNIT,
+        Dialect::Auto => Manners::AUTO,
+    }
+}
+
 /// What the directory says. `read` gives a file's first [`VALUE_SIZE`] bytes. All mistakes are reported, not the first.
 pub fn read(
     found: &[Found],
@@ -62,10 +73,18 @@ pub fn read(
     };
     let mut definition = Definition {
         run: true,
+        manners: manners(dialect),
         ..Definition::default()
     };
     if dialect == Dialect::Classic {
         // 0.76 knows `run` and `down`, and starts no sessions.
+        definition.session = false;
+        return Ok(definition);
+    }
+    if dialect == Dialect::Runit {
+        // A `check` is sv's affair, and sessions are runsvdir's.
+        definition.finish = runs("finish");
+        definition.hooks = has("control");
         definition.session = false;
         return Ok(definition);
     }
@@ -86,6 +105,7 @@ pub fn read(
     }
     definition.finish = runs("finish");
     definition.check = runs("check");
+    definition.hooks = has("control");
 
     let mut problems = Vec::new();
     let mut value =
@@ -220,7 +240,11 @@ mod tests {
     #[test]
     fn a_plain_directory_is_plain() {
         let plain = read_all(&[("run", true, "")], Dialect::Auto).expect("no mistakes");
-        assert_eq!(plain, Definition::default());
+        let expected = Definition {
+            manners: Manners::AUTO,
+            ..Definition::default()
+        };
+        assert_eq!(plain, expected);
         let classic = read_all(&[("run", true, ""), ("start", true, "")], Dialect::Classic)
             .expect("no mistakes");
         assert!(!classic.start && !classic.session && !classic.encore);

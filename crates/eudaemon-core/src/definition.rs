@@ -16,6 +16,70 @@ pub enum FinishStyle {
     S6,
 }
 
+/// How bytes 18 and 19 of a status are written where encore and runit contradict each other (specification §12.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Encore's bytes for a directory that uses encore's features, else runit's, with a mark while it is down.
+    #[default]
+    Mixed,
+    /// Runit's bytes, and `d` for a service that is wanted once.
+    Runit,
+}
+
+/// What the families' supervisors do differently with the same files and letters. One constant for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    /// `x` takes the service down first (runit); elsewhere it leaves once the service is down.
+    pub exit_stops: bool,
+    /// A program `control/C` is asked before the letter `C` is obeyed (runit).
+    pub hooks: bool,
+    /// The status shows `finish` and its pid (runit).
+    pub finish_shown: bool,
+    /// `finish` is sent no signal but KILL (runit, observed with 2.1.2).
+    pub finish_deaf: bool,
+    /// `finish` that exits 125 means: never again (s6).
+    pub permanent: bool,
+    /// What `run` left in its process group is told to end.
+    pub sweep: bool,
+    /// The status file's layout.
+    pub layout: Layout,
+}
+
+impl Manners {
+    /// daemontools 0.76, encore and s6.
+    pub const FAMILY: Manners = Manners {
+        exit_stops: false,
+        hooks: false,
+        finish_shown: false,
+        finish_deaf: false,
+        permanent: true,
+        sweep: true,
+        layout: Layout::Mixed,
+    };
+    /// The union, for directories of any family.
+    pub const AUTO: Manners = Manners {
+        hooks: true,
+        finish_shown: true,
+        ..Manners::FAMILY
+    };
+    /// runit 2.1.2.
+    pub const RUNIT: Manners = Manners {
+        exit_stops: true,
+        hooks: true,
+        finish_shown: true,
+        finish_deaf: true,
+        permanent: false,
+        sweep: false,
+        layout: Layout::Runit,
+    };
+}
+
+impl Default for Manners {
+    fn default() -> Manners {
+        Manners::FAMILY
+    }
+}
+
 /// One service, as far as its supervisor must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Definition {
@@ -27,6 +91,8 @@ pub struct Definition {
     pub stop: bool,
     /// `finish` is executable (runit, s6): runs after every `run`.
     pub finish: bool,
+    /// There is a directory `control` (runit): `control/u` is asked before `run` is started.
+    pub hooks: bool,
     /// `check` is executable (runit): exit 0 means ready.
     pub check: bool,
     /// `notify` is executable (encore): told of each start and end.
@@ -51,6 +117,8 @@ pub struct Definition {
     pub down_signal: Signal,
     /// Keep this many deaths in `supervise/death_tally`; `None` keeps none.
     pub max_death_tally: Option<u16>,
+    /// Whose manners.
+    pub manners: Manners,
 }
 
 impl Default for Definition {
@@ -60,6 +128,7 @@ impl Default for Definition {
             start: false,
             stop: false,
             finish: false,
+            hooks: false,
             check: false,
             notify: false,
             log: false,
@@ -72,6 +141,7 @@ impl Default for Definition {
             finish_style: FinishStyle::Runit,
             down_signal: Signal::Term,
             max_death_tally: None,
+            manners: Manners::FAMILY,
         }
     }
 }

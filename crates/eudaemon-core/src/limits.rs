@@ -137,7 +137,9 @@ impl Value {
         match (text, dialect) {
             (b"=", _) => Some(Value::Hard),
             (b"-", Dialect::Encore | Dialect::Auto) => Some(Value::Unlimited),
-            (_, Dialect::Classic | Dialect::Encore | Dialect::Auto) => Value::number(text),
+            (_, Dialect::Classic | Dialect::Encore | Dialect::Runit | Dialect::Auto) => {
+                Value::number(text)
+            }
         }
     }
 

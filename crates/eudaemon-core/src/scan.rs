@@ -117,6 +117,8 @@ struct Entry {
     present: bool,
     main: bool,
     log: LogState,
+    /// It was told to leave because it was no longer listed.
+    dismissed: bool,
     /// It was told to leave because another took its name. It is not switched on before all of it has left.
     replaced: bool,
 }
@@ -127,6 +129,37 @@ impl Entry {
     }
 }
 
+/// What the families' scanners do differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// The parts of a service come and go together, for there is one supervisor for both (runit): a log is drained as soon as
+    /// its service has left, and both are switched on again.
+    pub together: bool,
+    /// A service that is no longer listed is told to go down and leave (runit).
+    pub dismisses: bool,
+    /// How long a logger may take to empty its pipe once its service is gone; `None` for as long as it likes.
+    pub drain: Option<Duration>,
+    /// Pause before a service that left is switched on again.
+    pub again: Duration,
+}
+
+impl Habits {
+    /// daemontools 0.76, and ours.
+    pub const FAMILY: Habits = Habits {
+        together: false,
+        dismisses: false,
+        drain: Some(DRAIN),
+        again: SCAN_PAUSE,
+    };
+    /// runit 2.1.2: runsvdir(8), runsv(8).
+    pub const RUNIT: Habits = Habits {
+        together: true,
+        dismisses: true,
+        drain: None,
+        again: Duration::from_secs(1),
+    };
+}
+
 /// A scan directory's scanner. See the module's text.
 #[derive(Clone, Debug)]
 pub struct Scanner {
@@ -135,6 +168,7 @@ pub struct Scanner {
     finished: bool,
     list_at: Option<Mono>,
     replaces: bool,
+    habits: Habits,
 }
 
 impl Scanner {
@@ -147,7 +181,15 @@ impl Scanner {
             finished: false,
             list_at: Some(now),
             replaces,
+            habits: Habits::FAMILY,
         }
+    }
+
+    /// The same with these habits.
+    #[must_use]
+    pub fn with_habits(mut self, habits: Habits) -> Scanner {
+        self.habits = habits;
+        self
     }
 
     /// When to call back with [`Event::Deadline`].
@@ -205,6 +247,7 @@ impl Scanner {
                     } else {
                         LogState::None
                     },
+                    dismissed: false,
                     replaced: false,
                 });
                 match part {
@@ -264,11 +307,13 @@ impl Scanner {
                 present: true,
                 main: false,
                 log,
+                dismissed: false,
                 replaced: false,
             };
             self.services.insert(id, entry);
         }
         self.replace(out);
+        self.dismiss(out);
         let mut listed: Vec<Id> = self
             .services
             .iter()
@@ -311,6 +356,22 @@ impl Scanner {
         }
     }
 
+    /// What is no longer listed is told to leave, once.
+    fn dismiss(&mut self, out: &mut Vec<Effect>) {
+        if !self.habits.dismisses {
+            return;
+        }
+        for (id, entry) in &mut self.services {
+            if entry.present {
+                continue;
+            }
+            if entry.main && !entry.replaced && !entry.dismissed {
+                entry.dismissed = true;
+                out.push(Effect::Down(*id, Part::Main));
+            }
+        }
+    }
+
     /// Whether an absent service still runs under this one's name. Asked anew each time: names change while they leave, and
     /// several may have to.
     fn must_wait(&self, entry: &Entry) -> bool {
@@ -326,9 +387,14 @@ impl Scanner {
             Some(entry) if !entry.replaced && (entry.main || !self.must_wait(entry)) => {}
             Some(_) | None => return,
         }
+        let together = self.habits.together;
         let Some(entry) = self.services.get_mut(&id) else {
             return;
         };
+        if together && !entry.is_off() {
+            return;
+        }
+        entry.dismissed = false;
         if entry.log == LogState::Off {
             entry.log = LogState::On;
             out.push(Effect::Supervise(id, Part::Log));
@@ -340,12 +406,12 @@ impl Scanner {
     }
 
     fn drain(&mut self, now: Option<Mono>, id: Id, out: &mut Vec<Effect>) {
+        let drain = self.habits.drain;
         if let Some(entry) = self.services.get_mut(&id)
             && entry.log == LogState::On
         {
-            entry.log = LogState::Draining {
-                until: now.map(|now| now + DRAIN),
-            };
+            let until = now.zip(drain).map(|(now, drain)| now + drain);
+            entry.log = LogState::Draining { until };
             out.push(Effect::Drain(id));
             if now.is_none() {
                 out.push(Effect::Down(id, Part::Log));
@@ -361,7 +427,7 @@ impl Scanner {
             Part::Main => entry.main = false,
             Part::Log => entry.log = LogState::Off,
         }
-        if part == Part::Main && (self.stopping || entry.replaced) {
+        if part == Part::Main && (self.stopping || entry.replaced || self.habits.together) {
             self.drain(Some(now), id, out);
         }
         if self.stopping {
@@ -378,7 +444,7 @@ impl Scanner {
             entry.replaced = false;
         }
         if !entry.replaced {
-            let at = now + SCAN_PAUSE;
+            let at = now + self.habits.again;
             self.list_at = Some(self.list_at.map_or(at, |already| already.min(at)));
         }
     }

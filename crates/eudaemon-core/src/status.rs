@@ -1,8 +1,8 @@
 //! The status record, and the sentence `svstat` makes of it.
 //!
-//! Layouts: specification §2.3. 18 bytes are daemontools 0.76; encore adds two, and a second record of 20 when the same
-//! supervisor runs `log`. We write 20 or 40 bytes. Byte 19 is 0 in encore's files; in ours it is 1 when the directory uses
-//! none of encore's features, so that `svstat` can keep to 0.76's sentence for it.
+//! Layouts: specification §2.3. 18 bytes are daemontools 0.76; encore and runit add two each, and mean different things by
+//! them ([`Tail`]); encore adds a second record of 20 when the same supervisor runs `log`. We write 20 or 40 bytes: encore's
+//! for a directory that uses encore's features, runit's for all others (docs/decisions/0004).
 
 use crate::time::{Tai64n, Wall};
 use crate::words::Pid;
@@ -69,21 +69,68 @@ impl Phase {
     }
 }
 
+/// What bytes 18 and 19 say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// There are none (0.76).
+    Absent,
+    /// Encore's state byte, or runit's for a service that is down: both are followed by 0. The byte itself, for it may be one
+    /// nobody defined.
+    Encore(u8),
+    /// Nothing runs, told in our own way: encore's state byte with a mark, to which runit's `sv` does not look.
+    Down(u8),
+    /// Runit: `run` runs.
+    Run {
+        /// TERM was sent and has not yet had its effect.
+        term: bool,
+    },
+    /// Runit: `finish` runs.
+    Finish {
+        /// As above.
+        term: bool,
+    },
+    /// A byte 19 that nobody defined.
+    Unknown,
+}
+
+/// Set in byte 18 of our own records of what is down. Observed: sv 2.1.2 looks at the byte only beside a pid.
+const MARK: u8 = 0x80;
+
+impl Tail {
+    fn encode(self) -> [u8; 2] {
+        match self {
+            Tail::Absent | Tail::Unknown => [0, 0xff],
+            Tail::Encore(state) => [state, 0],
+            Tail::Down(state) => [MARK | state, 0],
+            Tail::Run { term } => [u8::from(term), 1],
+            Tail::Finish { term } => [u8::from(term), 2],
+        }
+    }
+    fn decode(bytes: &[u8]) -> Tail {
+        match bytes {
+            [] | [_] => Tail::Absent,
+            [state, 0, ..] if state & MARK != 0 => Tail::Down(state & !MARK),
+            [state, 0, ..] => Tail::Encore(*state),
+            [term, 1, ..] => Tail::Run { term: *term != 0 },
+            [term, 2, ..] => Tail::Finish { term: *term != 0 },
+            _ => Tail::Unknown,
+        }
+    }
+}
+
 /// One process as the status file shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// When the pid last changed.
     pub since: Tai64n,
-    /// Its pid; `None` when it does not run.
+    /// The pid it shows; `None` when nothing runs. With [`Tail::Finish`] it is `finish`'s.
     pub pid: Option<Pid>,
     /// Whether it was stopped with `p`.
     pub paused: bool,
     /// What is wanted; `None` for a byte nobody defined.
     pub wanted: Option<Wanted>,
-    /// Encore's state byte, if the record has one; the byte itself, for it may be unknown.
-    pub state: Option<u8>,
-    /// Whether encore's words belong to it: byte 19 is 0.
-    pub encore: bool,
+    /// The bytes behind 0.76's.
+    pub tail: Tail,
 }
 
 /// What a status file holds.
@@ -115,9 +162,31 @@ impl Record {
             Some(Wanted::Down) => b'd',
             Some(Wanted::Once) | None => 0,
         };
-        out[18] = self.state.unwrap_or(0);
-        out[19] = u8::from(!self.encore);
+        out[18..].copy_from_slice(&self.tail.encode());
         out
+    }
+
+    /// The pid of the service itself: `finish` is not the service.
+    #[must_use]
+    pub fn service_pid(&self) -> Option<Pid> {
+        match self.tail {
+            Tail::Finish { .. } => None,
+            Tail::Absent | Tail::Encore(_) | Tail::Down(_) | Tail::Run { .. } | Tail::Unknown => {
+                self.pid
+            }
+        }
+    }
+
+    /// Encore's state, as far as the record tells it.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        match self.tail {
+            Tail::Absent | Tail::Unknown => None,
+            Tail::Encore(state) | Tail::Down(state) => Phase::from_byte(state),
+            Tail::Run { .. } if self.wanted == Some(Wanted::Down) => Some(Phase::Stopping),
+            Tail::Run { .. } => Some(Phase::Running),
+            Tail::Finish { .. } => Some(Phase::Stopping),
+        }
     }
 
     fn decode(bytes: &[u8]) -> Option<Record> {
@@ -136,8 +205,7 @@ impl Record {
                 0 => Some(Wanted::Once),
                 _ => None,
             },
-            state: more.first().copied(),
-            encore: more.get(1) == Some(&0),
+            tail: Tail::decode(more),
         })
     }
 }
@@ -177,6 +245,8 @@ pub enum Dialect {
     Classic,
     /// Encore's words for every record that has a state byte.
     Encore,
+    /// 0.76's words; a supervisor has runit's manners.
+    Runit,
     /// 0.76's words, and encore's for directories that use encore's features.
     #[default]
     Auto,
@@ -189,6 +259,7 @@ impl Dialect {
         match text {
             b"classic" => Some(Dialect::Classic),
             b"encore" => Some(Dialect::Encore),
+            b"runit" => Some(Dialect::Runit),
             b"auto" | b"" => Some(Dialect::Auto),
             _ => None,
         }
@@ -209,7 +280,7 @@ pub fn sentence(record: &Record, now: Wall, normally_down: bool, dialect: Dialec
         out.push_str("status unknown");
         return out;
     }
-    match record.pid {
+    match record.service_pid() {
         Some(pid) => {
             let _ = write!(out, "up (pid {}) {seconds} seconds", pid.get());
             if normally_down {
@@ -233,21 +304,16 @@ pub fn sentence(record: &Record, now: Wall, normally_down: bool, dialect: Dialec
         }
     }
     let words = match dialect {
-        Dialect::Classic => false,
-        Dialect::Encore => record.state.is_some(),
-        Dialect::Auto => record.state.is_some() && record.encore,
+        Dialect::Classic | Dialect::Runit => false,
+        Dialect::Encore => record.tail != Tail::Absent,
+        Dialect::Auto => matches!(record.tail, Tail::Encore(_)),
     };
     if words {
-        if record.pid.is_some() && record.wanted == Some(Wanted::Once) {
+        if record.service_pid().is_some() && record.wanted == Some(Wanted::Once) {
             out.push_str(", once");
         }
         out.push_str(", ");
-        out.push_str(
-            record
-                .state
-                .and_then(Phase::from_byte)
-                .map_or("status unknown", Phase::word),
-        );
+        out.push_str(record.phase().map_or("status unknown", Phase::word));
     }
     out
 }
@@ -262,8 +328,7 @@ mod tests {
             pid: Pid::new(478),
             paused: false,
             wanted: Some(Wanted::Up),
-            state: Some(3),
-            encore: true,
+            tail: Tail::Encore(3),
         }
     }
 
@@ -283,7 +348,7 @@ mod tests {
         assert_eq!(Status::decode(&status.encode()), Some(status));
         assert_eq!(status.encode().len(), 40);
         let classic = Status::decode(&status.encode()[..18]).expect("18 bytes are a status");
-        assert_eq!(classic.main.state, None);
+        assert_eq!(classic.main.tail, Tail::Absent);
         assert_eq!(classic.log, None);
         assert_eq!(Status::decode(&status.encode()[..17]), None);
     }
@@ -312,7 +377,7 @@ mod tests {
         let failed = Record {
             pid: None,
             wanted: Some(Wanted::Down),
-            state: Some(5),
+            tail: Tail::Encore(5),
             ..record()
         };
         assert_eq!(
@@ -320,7 +385,7 @@ mod tests {
             "down 2 seconds, normally up, failed"
         );
         let odd = Record {
-            state: Some(9),
+            tail: Tail::Encore(9),
             ..record()
         };
         assert_eq!(
@@ -332,7 +397,7 @@ mod tests {
     #[test]
     fn a_plain_directory_gets_the_plain_sentence() {
         let plain = Record {
-            encore: false,
+            tail: Tail::Run { term: false },
             ..record()
         };
         assert_eq!(
@@ -347,7 +412,11 @@ mod tests {
             say(record(), false, Dialect::Classic),
             "up (pid 478) 2 seconds"
         );
-        let down = Record { pid: None, ..plain };
+        let down = Record {
+            pid: None,
+            tail: Tail::Down(0),
+            ..plain
+        };
         assert_eq!(
             say(down, false, Dialect::Auto),
             "down 2 seconds, normally up, want up"
@@ -361,6 +430,35 @@ mod tests {
             say(paused, false, Dialect::Auto),
             "up (pid 478) 2 seconds, paused, want down"
         );
+    }
+
+    #[test]
+    fn every_tail_round_trips_and_finish_is_not_the_service() {
+        for tail in [
+            Tail::Encore(4),
+            Tail::Down(5),
+            Tail::Run { term: true },
+            Tail::Run { term: false },
+            Tail::Finish { term: false },
+            Tail::Unknown,
+        ] {
+            let told = Record { tail, ..record() };
+            assert_eq!(Record::decode(&told.encode()), Some(told));
+        }
+        let finish = Record {
+            tail: Tail::Finish { term: false },
+            ..record()
+        };
+        assert_eq!(
+            say(finish, false, Dialect::Auto),
+            "down 2 seconds, normally up, want up"
+        );
+        let failed = Record {
+            pid: None,
+            tail: Tail::Down(5),
+            ..record()
+        };
+        assert_eq!(failed.phase(), Some(Phase::Failed));
     }
 
     #[test]

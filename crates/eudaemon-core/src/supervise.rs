@@ -23,9 +23,12 @@
 //! A life is: `start` (only when fresh, that is after being down), `run`, `finish` after each end of `run`, and `stop`
 //! when it goes down for good. Which of them exist is read at each bring-up.
 //!
-//! Beside the main process run at most two others, each **Off**, **Waiting**, **Launching**, **Alive** or **Doomed**:
-//! the executable `log` of encore, which starts before the first script and leaves last, after its last line, and `check`, which runs every
-//! [`CHECK_PAUSE`] while `run` is alive and not ready.
+//! Beside the main process run at most three others, each **Off**, **Waiting**, **Launching**, **Alive** or **Doomed**:
+//! the executable `log` of encore, which starts before the first script and leaves last, after its last line; `check`, which
+//! runs every [`CHECK_PAUSE`] while `run` is alive and not ready; and runit's hook, which is asked before a letter is obeyed
+//! and can be **Sought** (is there one?) but does not wait: its model is in `hook.rs`.
+//!
+//! Where the families do different things with the same files and letters, [`Manners`] says which is done.
 //!
 //! # Being killed
 //!
@@ -40,11 +43,12 @@ mod ask;
 mod command;
 mod end;
 mod event;
+mod hook;
 mod memory;
 mod side;
 
 use crate::control::Target;
-use crate::definition::Definition;
+use crate::definition::{Definition, Manners};
 use crate::status::Wanted;
 use crate::time::{Mono, Wall};
 use crate::words::{Ended, Pid, Signal};
@@ -52,6 +56,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use event::{Effect, Event, Fact, Hold, Now, Role, Script};
+use hook::{Errand, Hook, Pending};
 pub use memory::WORDS;
 
 /// Shortest time between two starts of one service.
@@ -147,6 +152,8 @@ pub struct Supervisor {
     /// `run` (or `start`) has run since the last `stop`.
     owes_stop: bool,
     paused: bool,
+    /// TERM was sent to the `run` that runs.
+    termed: bool,
     /// It has said that it is ready, or `check` has.
     ready: bool,
     /// No start before this moment.
@@ -158,7 +165,7 @@ pub struct Supervisor {
     /// Consecutive refusals of the kernel.
     refusals: u8,
     /// Number of the latest launch, by role.
-    generations: [u32; 3],
+    generations: [u32; Role::ALL.len()],
     /// How often `run` was started.
     starts: u32,
     /// The latest `run` that ended.
@@ -173,6 +180,17 @@ pub struct Supervisor {
     check: Side,
     /// The value of `starts` when the check was launched.
     check_for: u32,
+    hook: Hook,
+    /// What the hook is, or was last, asked about.
+    errand: Errand,
+    /// The value of `starts` when it was.
+    hook_for: u32,
+    /// `control/u` is to be asked, or is being asked, before `run` is started.
+    raise: bool,
+    pending: Pending,
+    /// What was sent in the latest step because a hook had been asked, as its byte. The letter itself has left the inbox
+    /// long ago: a shell that was killed before it sent it is not told the letter again.
+    delivered: u8,
     definition: Definition,
 }
 
@@ -192,12 +210,13 @@ impl Supervisor {
             fresh: true,
             owes_stop: false,
             paused: false,
+            termed: false,
             ready: false,
             not_before: now.mono,
             since: now.wall,
             up_since: now.mono,
             refusals: 0,
-            generations: [0; 3],
+            generations: [0; Role::ALL.len()],
             starts: 0,
             last: None,
             log: Side::Off,
@@ -208,14 +227,28 @@ impl Supervisor {
             log_failed: false,
             check: Side::Off,
             check_for: 0,
+            hook: Hook::Off,
+            errand: Errand::Raise,
+            hook_for: 0,
+            raise: false,
+            pending: Pending::default(),
+            delivered: 0,
             definition: Definition::default(),
         }
+    }
+
+    /// The same, with these manners from the start: the directory is read only when the service is brought up.
+    #[must_use]
+    pub fn with_manners(mut self, manners: Manners) -> Supervisor {
+        self.definition.manners = manners;
+        self
     }
 
     // ---- the step ------------------------------------------------------------------------------------------------
 
     /// Decides. Effects are appended to `out`, to be performed in order.
     pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        self.delivered = 0;
         match event {
             Event::Deadline => self.on_deadline(now, out),
             Event::Command(command) => match command.target {
@@ -235,7 +268,9 @@ impl Supervisor {
                 Role::Main => self.on_main_exited(now, ended, out),
                 Role::Log => self.on_log_exited(now, ended, out),
                 Role::Check => self.on_check_exited(now, ended, out),
+                Role::Hook => self.on_hook_exited(now, ended, out),
             },
+            Event::Sought(found) => self.on_sought(now, found, out),
             Event::Ready => {
                 if self.run_pid().is_some() && !self.ready {
                     self.ready = true;
@@ -363,6 +398,19 @@ impl Supervisor {
         if self.want == Wanted::Down || self.leaving {
             return self.wind_up(now, out);
         }
+        if !self.asks_to_raise(out) {
+            self.begin_scripts(now, out);
+        }
+    }
+
+    /// The directory has been read, and nothing stands against a start.
+    fn begin_scripts(&mut self, now: Now, out: &mut Vec<Effect>) {
+        // `d` may have come while `control/u` was asked.
+        if self.want == Wanted::Down || self.leaving {
+            out.push(Effect::Publish);
+            return self.wind_up(now, out);
+        }
+        let definition = self.definition;
         self.failed = false;
         if definition.log && self.log == Side::Off && self.log_want != Wanted::Down {
             self.raise_log(now, out);
@@ -387,6 +435,7 @@ impl Supervisor {
             Role::Main => self.state = State::Launching { script },
             Role::Log => self.log = Side::Launching,
             Role::Check => self.check = Side::Launching,
+            Role::Hook => self.hook = Hook::Launching,
         }
         out.push(Effect::Launch { script, generation });
     }
@@ -400,9 +449,12 @@ impl Supervisor {
                 self.refusals = 0;
                 let kill_at = match script {
                     Script::Finish => self.definition.timeout_finish.map(|after| now.mono + after),
-                    Script::Run | Script::Start | Script::Stop | Script::Log | Script::Check => {
-                        None
-                    }
+                    Script::Run
+                    | Script::Start
+                    | Script::Stop
+                    | Script::Log
+                    | Script::Check
+                    | Script::Hook => None,
                 };
                 self.state = State::Alive {
                     script,
@@ -414,6 +466,7 @@ impl Supervisor {
                     self.fresh = false;
                     self.owes_stop = true;
                     self.paused = false;
+                    self.termed = false;
                 }
                 if script == Script::Run {
                     self.starts = self.starts.wrapping_add(1);
@@ -427,6 +480,9 @@ impl Supervisor {
                     self.since = now.wall;
                     out.push(Effect::Publish);
                     self.notify(script, pid, None, out);
+                } else if self.shows_finish() {
+                    self.since = now.wall;
+                    out.push(Effect::Publish);
                 }
                 // `d` came while we waited for the kernel's answer.
                 if self.want == Wanted::Down && matches!(script, Script::Run | Script::Start) {
@@ -445,6 +501,11 @@ impl Supervisor {
                         self.take_log_down(out);
                     }
                     self.leave_if_asked(now, out);
+                }
+            }
+            Role::Hook => {
+                if self.hook == Hook::Launching {
+                    self.hook = Hook::Alive { pid };
                 }
             }
             Role::Check => {
@@ -490,6 +551,11 @@ impl Supervisor {
                     self.log = Side::Waiting {
                         at: now.mono + pause,
                     };
+                }
+            }
+            Role::Hook => {
+                if self.hook == Hook::Launching {
+                    self.on_answer(now, false, out);
                 }
             }
             Role::Check => {
@@ -545,6 +611,7 @@ impl Supervisor {
             }
             Role::Log => self.log = Side::Doomed { pid },
             Role::Check => self.check = Side::Doomed { pid },
+            Role::Hook => self.hook = Hook::Doomed { pid },
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::socket::Server;
 use crate::table::{Stop, Table};
 use crate::tree::{Mode, Options};
 use crate::vault::{Place, TreeKind};
-use eudaemon_core::scan::{Id, Part, Scanner};
+use eudaemon_core::exit::Exit;
+use eudaemon_core::scan::{Habits, Id, Part, Scanner};
 use eudaemon_core::status::Dialect;
 use eudaemon_core::supervise::{Effect, Event, Role};
 use eudaemon_core::time::Mono;
@@ -84,6 +85,14 @@ struct Entry {
     pipe: Option<OwnedFd>,
 }
 
+/// How a dialect's scanner treats its services.
+fn habits(dialect: Dialect) -> Habits {
+    match dialect {
+        Dialect::Runit => Habits::RUNIT,
+        Dialect::Classic | Dialect::Encore | Dialect::Auto => Habits::FAMILY,
+    }
+}
+
 pub(crate) struct Engine<'a> {
     options: &'a Options,
     dialect: Dialect,
@@ -126,6 +135,10 @@ pub(crate) struct Engine<'a> {
     arrived: HashSet<Vec<u8>>,
     keeper_lost: Option<Mono>,
     stop: Stop,
+    /// What a stop ends with.
+    exit: u8,
+    /// `ok` of a service that has left while its logger still reads (runit).
+    lingering: Option<OwnedFd>,
     done: Option<u8>,
 }
 
@@ -170,7 +183,10 @@ pub fn run(options: &Options, birth: Birth) -> io::Result<u8> {
         repair_at: None,
         settle_at: None,
         broken: HashSet::new(),
-        scanner: scans.then(|| Scanner::new(now, options.dialect != Dialect::Classic)),
+        scanner: scans.then(|| {
+            Scanner::new(now, options.dialect != Dialect::Classic)
+                .with_habits(habits(options.dialect))
+        }),
         entries: BTreeMap::new(),
         services: Vec::new(),
         deadlines: BinaryHeap::new(),
@@ -188,6 +204,8 @@ pub fn run(options: &Options, birth: Birth) -> io::Result<u8> {
         arrived: HashSet::new(),
         keeper_lost: None,
         stop: Stop::No,
+        exit: 0,
+        lingering: None,
         done: None,
     };
     engine.open_eyes();
@@ -218,7 +236,7 @@ impl Engine<'_> {
         });
         match added {
             Ok(inotify) => {
-                if self.scanner.is_some() {
+                if !self.is_one_service() {
                     self.scan_watch = inotify.watch_entries(&self.dir).ok();
                 }
                 self.inotify = Some(inotify);
@@ -228,7 +246,7 @@ impl Engine<'_> {
                 &error,
             ),
         }
-        if self.options.mode != Mode::Single
+        if !self.is_one_service()
             && let Err(error) = self.open_server()
         {
             self.warn(&["unable to listen for clients".as_ref()], &error);
@@ -306,6 +324,9 @@ impl Engine<'_> {
         }
         self.stop = how;
         self.table.set_stop(how);
+        if how == Stop::HungUp {
+            self.exit = Exit::Temporary.code();
+        }
         // What could not be adopted cannot be taken down either; it is left alone rather than waited for.
         for record in std::mem::take(&mut self.orphans) {
             if let Some(about) = self.table.about(record) {
@@ -407,7 +428,9 @@ impl Engine<'_> {
                 continue;
             };
             service.dirty = false;
-            let written = service.write_status();
+            // The words first: whoever waits for the status finds them as well.
+            let words = service.write_words(self.dialect);
+            let written = words.and(service.write_status());
             if !service.state_dirty {
                 service.state_dirty = true;
                 self.state_dirty.push(record);
@@ -453,6 +476,10 @@ impl Engine<'_> {
     }
     /// A message of a supervisor is a supervisor's, whoever runs it.
     fn warn_as(&self, program: &'static str, words: &[&OsStr], error: &io::Error) {
+        let program = match (self.dialect, program) {
+            (Dialect::Runit, "supervise") => "runsv",
+            (_, program) => program,
+        };
         crate::report::Report(program).warn(words, Some(error));
     }
     /// A warning about something that stays wrong is said once, until it is right.

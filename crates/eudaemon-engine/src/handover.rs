@@ -16,15 +16,20 @@ struct Note {
     dir: Vec<u8>,
     mode: u8,
     dialect: u8,
+    sessions: bool,
     companion: Option<Vec<Vec<u8>>>,
     files: Option<(u64, u64)>,
     /// Place and number.
     things: Vec<(usize, i32)>,
 }
 
-const PROGRAMS: [&str; 3] = ["svscan", "supervise", "eudaemon"];
-const MODES: [Mode; 3] = [Mode::Single, Mode::Scan, Mode::Up];
-const DIALECTS: [Dialect; 3] = [Dialect::Classic, Dialect::Encore, Dialect::Auto];
+const MODES: [Mode; 4] = [Mode::Single, Mode::Scan, Mode::Up, Mode::Pair];
+const DIALECTS: [Dialect; 4] = [
+    Dialect::Classic,
+    Dialect::Encore,
+    Dialect::Auto,
+    Dialect::Runit,
+];
 
 fn index<T: PartialEq>(all: &[T], one: &T) -> u8 {
     all.iter()
@@ -44,6 +49,7 @@ pub fn write(
         dir: options.dir.as_os_str().as_bytes().to_vec(),
         mode: index(&MODES, &options.mode),
         dialect: index(&DIALECTS, &options.dialect),
+        sessions: options.sessions,
         companion: options
             .companion
             .as_ref()
@@ -75,10 +81,8 @@ pub fn resume(number: i32) -> u8 {
     process::close_inherited(&numbers);
     let text = |bytes: Vec<u8>| OsString::from_vec(bytes);
     let options = Options {
-        program: PROGRAMS
-            .into_iter()
-            .find(|known| *known == note.program)
-            .unwrap_or("eudaemon"),
+        // Once in a process, and as long as it.
+        program: note.program.leak(),
         dir: text(note.dir).into(),
         mode: MODES
             .get(usize::from(note.mode))
@@ -88,6 +92,7 @@ pub fn resume(number: i32) -> u8 {
             .get(usize::from(note.dialect))
             .copied()
             .unwrap_or_default(),
+        sessions: note.sessions,
         companion: note
             .companion
             .map(|words| words.into_iter().map(text).collect()),

@@ -81,7 +81,8 @@ pub fn keep(options: &Options, tree: Tree, handed: Things, spawner: Spawner) -> 
     // From here on nothing that is said may make supervision wait for a slow reader.
     crate::report::never_wait();
     process::become_subreaper()?;
-    process::set_name(options.program);
+    // `runsv DIR` is `runsv` to the system.
+    process::set_name(options.program.split(' ').next().unwrap_or_default());
     let table = tree.table;
     let mut store = Store::new(vault::places(table.capacity()));
     for (place, fd) in handed {

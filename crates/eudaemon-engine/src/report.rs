@@ -57,17 +57,27 @@ impl Report {
 
     fn say(self, level: &str, text: &[&OsStr], error: Option<&io::Error>) {
         let start = [self.0, ": ", level, ": "].map(OsStr::new);
-        let phrase = error.map(phrase);
-        let end = phrase
-            .as_deref()
-            .map(|phrase| [": ", phrase].map(OsStr::new));
-        let words = start.iter().chain(text).chain(end.iter().flatten());
-        line(&words.copied().collect::<Vec<_>>());
+        told(&start, text, error);
     }
 }
 
 fn about_letter(name: &OsStr, what: &[u8], letter: u8) {
     to_stderr(&[name.as_encoded_bytes(), what, &[letter, b'\n']].concat());
+}
+
+/// As [`Report::fatal`] of a supervisor that names itself after its service, as runit's does: `runsv NAME: fatal: …`.
+pub fn fatal_of(service: &OsStr, text: &[&OsStr], error: &io::Error) {
+    let start = ["runsv ".as_ref(), service, ": fatal: ".as_ref()];
+    told(&start, text, Some(error));
+}
+
+fn told(start: &[&OsStr], text: &[&OsStr], error: Option<&io::Error>) {
+    let phrase = error.map(phrase);
+    let end = phrase
+        .as_deref()
+        .map(|phrase| [": ", phrase].map(OsStr::new));
+    let words = start.iter().chain(text).chain(end.iter().flatten());
+    line(&words.copied().collect::<Vec<_>>());
 }
 
 /// One line on stderr, whole.

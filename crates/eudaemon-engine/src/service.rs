@@ -4,7 +4,7 @@ use crate::table::About;
 use eudaemon_config::service_dir::{self, Found, NAMES, VALUE_SIZE};
 use eudaemon_core::definition::{Definition, Problem};
 use eudaemon_core::status::Dialect;
-use eudaemon_core::supervise::{Hold, Supervisor};
+use eudaemon_core::supervise::{Hold, Role, Supervisor};
 use eudaemon_core::time::{Mono, Tai64n, Wall};
 use eudaemon_core::words::{Ended, Pid};
 use eudaemon_sys::clock;
@@ -46,7 +46,7 @@ pub struct Service {
     /// What it does next.
     pub supervisor: Supervisor,
     /// Hold of its children, by role.
-    pub held: [Option<Held>; 3],
+    pub held: [Option<Held>; Role::ALL.len()],
     /// Reading end of the pipe on which it says that it is ready.
     pub notice: Option<OwnedFd>,
     /// The pipe to its executable `log` (encore).
@@ -225,7 +225,7 @@ fn lives(dir: &Dir, path: &Path) -> bool {
         return false;
     };
     let pid = if path.file_name() == Some(OsStr::new("status")) {
-        eudaemon_core::status::Status::decode(&bytes).and_then(|status| status.main.pid)
+        eudaemon_core::status::Status::decode(&bytes).and_then(|status| status.main.service_pid())
     } else {
         std::str::from_utf8(&bytes)
             .ok()
@@ -255,6 +255,20 @@ impl Service {
                     .overwrite("status".as_ref(), &bytes)
                     .map_err(|_| error)
             })
+    }
+
+    /// Writes `supervise/stat` and `supervise/pid`, in words (runsv(8)): runit's supervisor does always, and in `auto` they
+    /// are there for the programs in `control/`, which read them.
+    pub fn write_words(&self, dialect: Dialect) -> io::Result<()> {
+        if dialect != Dialect::Runit && !self.supervisor.definition().hooks {
+            return Ok(());
+        }
+        let supervise = &self.files.supervise;
+        let pid = self.supervisor.status().main.pid;
+        let pid = pid.map_or(String::new(), |pid| format!("{}\n", pid.get()));
+        supervise.replace("pid".as_ref(), "pid.new".as_ref(), pid.as_bytes())?;
+        let stat = self.supervisor.stat_line();
+        supervise.replace("stat".as_ref(), "stat.new".as_ref(), stat.as_bytes())
     }
 
     /// Whether the status file already says what it should.

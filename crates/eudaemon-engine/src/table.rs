@@ -12,8 +12,8 @@
 //! | 1024 | inbox: control bytes that were read and are not yet acted on |
 //! | 2048 | ring of slots whose child has ended |
 //! | 8192 | pids, one 32-bit word a slot, written by the kernel |
-//! | then | slots, 32 bytes each, three a record |
-//! | then | records, 384 bytes each, one a service part |
+//! | then | slots, 32 bytes each, four a record |
+//! | then | records, 448 bytes each, one a service part |
 
 use eudaemon_core::scan::{Id, Part};
 use eudaemon_core::supervise::{Role, Supervisor, WORDS};
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"eudaemon");
 /// Changed with the layout: a table of another version is emptied.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 const INBOX: usize = 1024;
 const INBOX_BYTES: usize = INBOX + 16;
@@ -36,7 +36,7 @@ const RING: usize = 2048;
 const RING_SIZE: usize = 1024;
 const PIDS: usize = 8192;
 const SLOT_SIZE: usize = 32;
-const RECORD_SIZE: usize = 384;
+const RECORD_SIZE: usize = 448;
 const ROLES: usize = Role::ALL.len();
 
 /// Places of the header, in 64-bit words.
@@ -75,8 +75,10 @@ pub enum Stop {
     No = 0,
     /// Take everything down in order.
     Ordered = 1,
+    /// The same, told by HUP (runit): the exit code says so.
+    HungUp = 2,
     /// Kill what is left.
-    AtOnce = 2,
+    AtOnce = 3,
 }
 
 /// The table.
@@ -223,6 +225,7 @@ impl Table {
         match self.header(Header::Stop).load(SeqCst) {
             0 => Stop::No,
             1 => Stop::Ordered,
+            2 => Stop::HungUp,
             _ => Stop::AtOnce,
         }
     }
@@ -245,7 +248,7 @@ impl Table {
 
     // ---- slots ---------------------------------------------------------------------------------------------------
 
-    /// All mains, then all logs, then all checks: few services have the latter two, and pages that are never touched cost
+    /// All mains, then all logs, then all checks, then all hooks: few services have the latter, and pages that are never touched cost
     /// nothing.
     fn slot_index(&self, record: usize, role: Role) -> usize {
         role as usize * self.capacity + record

@@ -18,6 +18,8 @@ const CAPACITY: usize = 16_384;
 pub enum Mode {
     /// `supervise DIR`: one service.
     Single,
+    /// `runsv DIR`: one service and its `log/` (runit).
+    Pair,
     /// `svscan DIR`: a directory of services.
     Scan,
     /// `eudaemon up DIR`: the same, with built-in loggers for services without one.
@@ -27,7 +29,7 @@ pub enum Mode {
 /// How a tree was asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The name that messages begin with: `svscan`, `supervise`, `eudaemon`.
+    /// What messages begin with: `svscan`, `supervise`, `eudaemon`, `runsv DIR`.
     pub program: &'static str,
     /// The directory, as the user called it.
     pub dir: PathBuf,
@@ -35,6 +37,8 @@ pub struct Options {
     pub mode: Mode,
     /// Whose rules.
     pub dialect: Dialect,
+    /// With runit's manners: each service leads a session of its own (`runsvdir -P`).
+    pub sessions: bool,
     /// Arguments with which this very program is run beside the tree, to show its logs.
     pub companion: Option<Vec<OsString>>,
 }
@@ -51,7 +55,7 @@ impl Options {
     pub fn supervise_name(&self) -> OsString {
         let named = std::env::var_os("SUPERVISEDIR").filter(|name| !name.is_empty());
         named
-            .filter(|_| self.dialect != Dialect::Classic)
+            .filter(|_| !matches!(self.dialect, Dialect::Classic | Dialect::Runit))
             .unwrap_or_else(|| "supervise".into())
     }
 }
@@ -75,11 +79,26 @@ impl Tree {
     pub fn open(options: &Options) -> Result<Tree, u8> {
         let report = options.report();
         let name = options.dir.as_os_str();
+        let runit = options.dialect == Dialect::Runit;
         let opened = Dir::open(&options.dir).and_then(|dir| dir.enter().map(|()| dir));
-        let dir = opened
-            .map_err(|error| report.fatal(&["unable to chdir to ".as_ref(), name], &error))?;
+        let dir = opened.map_err(|error| match runit {
+            true => report.fatal(&["unable to change to directory".as_ref()], &error),
+            false => report.fatal(&["unable to chdir to ".as_ref(), name], &error),
+        })?;
         let lock = take_lock(options, &dir).map_err(|(what, error)| {
-            report.fatal(&["unable to acquire ".as_ref(), what.as_os_str()], &error)
+            let held = error.kind() == io::ErrorKind::WouldBlock;
+            let verb = match (runit, held) {
+                (false, _) => "unable to acquire ",
+                (true, true) => "unable to lock ",
+                (true, false) => "unable to open ",
+            };
+            // runit names the file from within the directory.
+            let what = what
+                .strip_prefix(&options.dir)
+                .ok()
+                .filter(|_| runit)
+                .unwrap_or(&what);
+            report.fatal(&[verb.as_ref(), what.as_os_str()], &error)
         })?;
         let table = open_table(options, &dir).map_err(|error| {
             // The lock of the directory may be elsewhere: below it while it can be written, in memory while it cannot.
@@ -103,7 +122,7 @@ impl Tree {
 
 fn capacity(mode: Mode) -> usize {
     match mode {
-        Mode::Single => 4,
+        Mode::Single | Mode::Pair => 4,
         Mode::Scan | Mode::Up => CAPACITY,
     }
 }
@@ -111,7 +130,7 @@ fn capacity(mode: Mode) -> usize {
 /// A single service's lock is its own `supervise/lock`, as ever; a scan directory has one beside its socket.
 fn take_lock(options: &Options, dir: &Dir) -> Result<OwnedFd, (PathBuf, io::Error)> {
     match options.mode {
-        Mode::Single => {
+        Mode::Single | Mode::Pair => {
             let supervise = crate::service::supervise_path(dir, &options.supervise_name());
             let told = options.dir.join(&supervise);
             let place = crate::service::make_supervise(dir, &supervise)
@@ -195,7 +214,7 @@ fn open_table(options: &Options, dir: &Dir) -> io::Result<Table> {
 /// Where the table is: where the last start left it, though its environment may have been another; else where ours says.
 fn table_path(options: &Options, dir: &Dir) -> io::Result<Option<PathBuf>> {
     let (note, kind) = match options.mode {
-        Mode::Single => {
+        Mode::Single | Mode::Pair => {
             let place = crate::service::supervise_path(dir, &options.supervise_name());
             (dir.path().join(place).join("table"), "service")
         }

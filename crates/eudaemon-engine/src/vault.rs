@@ -24,16 +24,18 @@ pub enum Kind {
     Pipe = 4,
     /// Where the service says that it is ready.
     Notice = 5,
-    /// Hold of a child that is no keeper's: main, log, check.
+    /// Hold of a child that is no keeper's: main, log, check, hook.
     HeldMain = 6,
     /// See [`Kind::HeldMain`].
     HeldLog = 7,
     /// See [`Kind::HeldMain`].
     HeldCheck = 8,
+    /// See [`Kind::HeldMain`].
+    HeldHook = 9,
 }
 
 /// Kinds of a record.
-pub const KINDS: usize = 9;
+pub const KINDS: usize = 10;
 /// Places before the first record's: the tree's own.
 const TREE_PLACES: usize = 8;
 
@@ -72,6 +74,7 @@ impl Place {
                 Role::Main => Kind::HeldMain,
                 Role::Log => Kind::HeldLog,
                 Role::Check => Kind::HeldCheck,
+                Role::Hook => Kind::HeldHook,
             },
         )
     }

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub enum Subject {
     /// Debian's daemontools 0.76.
     Djb,
+    /// Debian's runit 2.1.2.
+    Runit,
     /// The programs of this project.
     Ours,
 }
@@ -46,6 +48,9 @@ const FAMILY: [&str; 17] = [
     "pgrphack",
     "fghack",
 ];
+
+/// The programs of runit.
+const RUNIT: [&str; 5] = ["sv", "runsv", "runsvdir", "chpst", "svlogd"];
 
 impl Bins {
     /// Whose they are.
@@ -117,10 +122,12 @@ pub fn need(programs: &[&str]) -> bool {
 #[must_use]
 pub fn bins(subject: Subject) -> Option<&'static Bins> {
     static DJB: OnceLock<Option<Bins>> = OnceLock::new();
+    static RUNITS: OnceLock<Option<Bins>> = OnceLock::new();
     // Whatever came of it is remembered: a build that fails, fails once.
     static OURS: OnceLock<Result<Option<Bins>, String>> = OnceLock::new();
     match subject {
-        Subject::Djb => DJB.get_or_init(originals).as_ref(),
+        Subject::Djb => DJB.get_or_init(|| originals(subject, &FAMILY)).as_ref(),
+        Subject::Runit => RUNITS.get_or_init(|| originals(subject, &RUNIT)).as_ref(),
         Subject::Ours => match OURS.get_or_init(ours) {
             Ok(bins) => bins.as_ref(),
             Err(why) => panic!("no programs of ours to judge: {why}"),
@@ -128,22 +135,19 @@ pub fn bins(subject: Subject) -> Option<&'static Bins> {
     }
 }
 
-fn originals() -> Option<Bins> {
+fn originals(subject: Subject, names: &[&str]) -> Option<Bins> {
     let dir = PathBuf::from("/usr/bin");
-    let missing: Vec<_> = FAMILY
+    let missing: Vec<_> = names
         .iter()
         .filter(|name| !dir.join(name).exists())
         .collect();
     if !missing.is_empty() {
         skipped(&format!(
-            "the original daemontools are not in /usr/bin (no {missing:?}): nothing to compare with"
+            "the originals of {subject:?} are not in /usr/bin (no {missing:?}): nothing to compare with"
         ));
         return None;
     }
-    Some(Bins {
-        subject: Subject::Djb,
-        dir,
-    })
+    Some(Bins { subject, dir })
 }
 
 /// The workspace's target directory.

@@ -29,7 +29,7 @@ impl Stage {
     #[must_use]
     pub fn cast(&self, program: &str) -> &'static Bins {
         match program {
-            "svc" | "svok" | "svstat" => self.tools,
+            "svc" | "svok" | "svstat" | "sv" => self.tools,
             _ => self.service,
         }
     }
@@ -167,7 +167,13 @@ fn marked(mark: char, text: &str) -> String {
     all
 }
 
-/// Puts `PID` for the number after `pid ` and `S` for the number before ` seconds`.
+/// Whether a number stands before sv's `s`: `12s`, at the end of something.
+fn is_seconds(after: &str) -> bool {
+    let mut rest = after.chars();
+    rest.next() == Some('s') && rest.next().is_none_or(|next| !next.is_alphanumeric())
+}
+
+/// Puts `PID` for the number after `pid ` and `S` for the number before ` seconds` or sv's `s`.
 #[must_use]
 pub fn masked(text: &str) -> String {
     let mut all = String::new();
@@ -181,7 +187,7 @@ pub fn masked(text: &str) -> String {
         all.push_str(before);
         all.push_str(if all.ends_with("pid ") {
             "PID"
-        } else if after.starts_with(" seconds") {
+        } else if after.starts_with(" seconds") || is_seconds(after) {
             "S"
         } else {
             number
@@ -207,20 +213,25 @@ fn transcript(
     stage.seen.take()
 }
 
-fn compare(name: &str, pairs: &[(Subject, Subject)], scene: &(dyn Fn(&Stage) + Sync)) {
-    let Some(djb) = bins(Subject::Djb) else {
+fn compare(
+    original: Subject,
+    name: &str,
+    pairs: &[(Subject, Subject)],
+    scene: &(dyn Fn(&Stage) + Sync),
+) {
+    let Some(theirs) = bins(original) else {
         return;
     };
     let ours = bins(Subject::Ours);
     std::thread::scope(|scope| {
         let play = |service, tools| scope.spawn(move || transcript(name, service, tools, scene));
-        let reference = play(djb, djb);
+        let reference = play(theirs, theirs);
         let others: Vec<_> = pairs
             .iter()
             .filter_map(|&(service, tools)| {
                 let pick = |subject| {
-                    if subject == Subject::Djb {
-                        Some(djb)
+                    if subject == original {
+                        Some(theirs)
                     } else {
                         ours
                     }
@@ -256,17 +267,47 @@ fn compare(name: &str, pairs: &[(Subject, Subject)], scene: &(dyn Fn(&Stage) + S
 
 /// Plays the scene with the originals and with ours, and demands equal transcripts.
 pub fn both(name: &str, scene: impl Fn(&Stage) + Sync) {
-    compare(name, &[(Subject::Ours, Subject::Ours)], &scene);
+    compare(
+        Subject::Djb,
+        name,
+        &[(Subject::Ours, Subject::Ours)],
+        &scene,
+    );
 }
 
 /// As [`both`], and also our tools on the original supervise, and the original tools on ours.
 pub fn every_pair(name: &str, scene: impl Fn(&Stage) + Sync) {
     compare(
+        Subject::Djb,
         name,
         &[
             (Subject::Ours, Subject::Ours),
             (Subject::Djb, Subject::Ours),
             (Subject::Ours, Subject::Djb),
+        ],
+        &scene,
+    );
+}
+
+/// As [`both`], with runit as the original.
+pub fn both_runit(name: &str, scene: impl Fn(&Stage) + Sync) {
+    compare(
+        Subject::Runit,
+        name,
+        &[(Subject::Ours, Subject::Ours)],
+        &scene,
+    );
+}
+
+/// As [`both_runit`], and also our `sv` on the original runsv, and the original `sv` on ours.
+pub fn every_pair_runit(name: &str, scene: impl Fn(&Stage) + Sync) {
+    compare(
+        Subject::Runit,
+        name,
+        &[
+            (Subject::Ours, Subject::Ours),
+            (Subject::Runit, Subject::Ours),
+            (Subject::Ours, Subject::Runit),
         ],
         &scene,
     );

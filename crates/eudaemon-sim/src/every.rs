@@ -68,6 +68,7 @@ fn one<M: Mind>(
         refuses_next: 0,
         exec_fails: 0,
         holds: 0,
+        hooks: 500,
         ignores: 0,
         hangs: 0,
         kills_again: 0,
@@ -100,7 +101,7 @@ fn storm<M: Mind>(shell: &mut Shell<M>, tokens: &[Token]) -> Result<(), Box<Viol
                 }
             }
             Token::End(code) => {
-                shell.kernel.end(Role::Main, Ended::Code(*code), true);
+                shell.end(Role::Main, Ended::Code(*code));
                 if let Err(halt) = shell.tell_end(Role::Main) {
                     shell.survive(Err(halt))?;
                 }

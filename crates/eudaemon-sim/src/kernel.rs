@@ -1,4 +1,4 @@
-//! The virtual kernel and the keeper: who lives, and what the three slots say of it.
+//! The virtual kernel and the keeper: who lives, and what the slots say of it.
 //!
 //! A child stays in its place until its end has been *told* to a supervisor whose words were saved. So a place is empty,
 //! or holds the one child that a supervisor must know.
@@ -66,21 +66,21 @@ pub struct Slot {
 pub struct Kernel {
     next_pid: u32,
     /// By role: the child whose end was not yet told.
-    pub places: [Option<Child>; 3],
+    pub places: [Option<Child>; Role::ALL.len()],
     /// By role.
-    pub slots: [Slot; 3],
+    pub slots: [Slot; Role::ALL.len()],
 }
 
 impl Default for Kernel {
     fn default() -> Kernel {
         Kernel {
             next_pid: 101,
-            places: [None; 3],
+            places: [None; Role::ALL.len()],
             slots: [Slot {
                 generation: 0,
                 pid: None,
                 cell: Cell::Free,
-            }; 3],
+            }; Role::ALL.len()],
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::shell::{Fate, Shell};
 use crate::story::{self, Story};
 use core::time::Duration;
 use eudaemon_core::control::{Batch, CONTROLS};
-use eudaemon_core::definition::Definition;
+use eudaemon_core::definition::{Definition, Manners};
 use eudaemon_core::supervise::{Event, Now, Role, Script};
 use eudaemon_core::time::{Mono, Wall};
 use eudaemon_core::words::{Ended, Signal};
@@ -72,7 +72,7 @@ fn rate(dice: &mut Dice) -> u32 {
     dice.pick(&[0, 0, 0, 20, 100, 500])
 }
 
-fn definition(dice: &mut Dice) -> Definition {
+fn definition(dice: &mut Dice, manners: Manners) -> Definition {
     let mut some = |per_mille| dice.chance(per_mille);
     let start = some(300);
     let mut definition = Definition {
@@ -84,6 +84,8 @@ fn definition(dice: &mut Dice) -> Definition {
         notify: some(200),
         log: some(250),
         encore: some(400),
+        hooks: some(400),
+        manners,
         ..Definition::default()
     };
     definition.notification_fd = some(100).then_some(3);
@@ -134,13 +136,16 @@ pub fn live<M: Mind>(seed: u64, written: bool) -> Life {
     let mut dice = Dice::new(seed);
     let weather = weather(&mut dice);
     let kinds = 1 + dice.below(3);
-    let definitions = (0..kinds).map(|_| definition(&mut dice)).collect();
+    // A family does not change within a life.
+    let manners = dice.pick(&[Manners::FAMILY, Manners::AUTO, Manners::RUNIT]);
+    let definitions = (0..kinds).map(|_| definition(&mut dice, manners)).collect();
     let fate = Fate {
         definitions,
         refuses: rate(&mut dice),
         refuses_next: 0,
         exec_fails: rate(&mut dice),
         holds: rate(&mut dice),
+        hooks: rate(&mut dice),
         ignores: rate(&mut dice),
         hangs: rate(&mut dice),
         kills_again: rate(&mut dice) / 2,
@@ -349,7 +354,7 @@ impl<M: Mind> World<M> {
             ])
         };
         let shell = &mut self.shell;
-        shell.kernel.end(role, ended, true);
+        shell.end(role, ended);
         shell.story.tell(shell.now, || {
             format!("{} ends: {ended}.", story::named(child.script, child.pid))
         });
@@ -387,6 +392,7 @@ pub fn calm<M: Mind>(
     fate.refuses_next = 0;
     fate.exec_fails = 0;
     fate.holds = 0;
+    fate.hooks = 0;
     fate.ignores = 0;
     fate.hangs = 0;
     fate.kills_again = 0;
@@ -396,7 +402,7 @@ pub fn calm<M: Mind>(
             Script::Run => child.ignores &= promised.timeout_kill.is_some(),
             Script::Finish => child.hangs &= promised.timeout_finish.is_some(),
             Script::Check => {}
-            Script::Start | Script::Stop | Script::Log => {
+            Script::Start | Script::Stop | Script::Log | Script::Hook => {
                 (child.ignores, child.hangs) = (false, false)
             }
         }
@@ -454,13 +460,15 @@ pub fn calm<M: Mind>(
                         Some(Ended::Code(1))
                     }
                     Script::Run | Script::Log => None,
-                    Script::Start | Script::Stop | Script::Finish | Script::Check => {
-                        (!child.hangs).then_some(Ended::Code(0))
-                    }
+                    Script::Start
+                    | Script::Stop
+                    | Script::Finish
+                    | Script::Check
+                    | Script::Hook => (!child.hangs).then_some(Ended::Code(0)),
                 }
             };
             if let Some(ended) = ended {
-                shell.kernel.end(role, ended, true);
+                shell.end(role, ended);
                 shell.story.tell(shell.now, || {
                     format!("{} ends: {ended}.", story::named(child.script, child.pid))
                 });

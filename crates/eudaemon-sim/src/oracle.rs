@@ -162,7 +162,7 @@ impl Oracle {
             }
         }
         match event {
-            Event::Command(command) => self.command(command, kernel),
+            Event::Command(command) => self.command(command, before, kernel),
             Event::Exited(role, ended) => {
                 self.told(
                     *role,
@@ -178,6 +178,7 @@ impl Oracle {
             | Event::Spawned(..)
             | Event::SpawnFailed(_)
             | Event::ExecFailed(..)
+            | Event::Sought(_)
             | Event::Ready => {}
         }
         if after.is_down() && !after.definition().stop {
@@ -191,7 +192,7 @@ impl Oracle {
         self.dues = 0;
     }
 
-    fn command(&mut self, command: &Command, kernel: &Kernel) {
+    fn command(&mut self, command: &Command, mind: &Supervisor, kernel: &Kernel) {
         if command.target == Target::Log {
             // `Lx` is `x`; every other letter is the log's own affair.
             self.leaving |= command.control == Control::Exit;
@@ -201,6 +202,12 @@ impl Oracle {
             .as_ref()
             .is_some_and(|child| child.script == Script::Run);
         let one = Some(u32::from(!runs));
+        if matches!(
+            command.control,
+            Control::Up | Control::UpPersist | Control::Once
+        ) {
+            self.leaving &= !mind.definition().manners.exit_stops;
+        }
         match command.control {
             Control::Up | Control::UpPersist => {
                 (self.order, self.allowed, self.excused) = (Wanted::Up, None, false);
@@ -288,12 +295,14 @@ impl Oracle {
             }
             // A `start` that we sent down ourselves did not fail.
             Script::Start => self.excused |= !ended.is_success() && !child.sent_down,
-            Script::Finish => self.excused |= ended == Ended::Code(125),
+            Script::Finish => {
+                self.excused |= definition.manners.permanent && ended == Ended::Code(125);
+            }
             Script::Stop => {
                 self.stop = false;
                 self.excused |= hundred;
             }
-            Script::Log | Script::Check => {}
+            Script::Log | Script::Check | Script::Hook => {}
         }
         Ok(())
     }
@@ -380,6 +389,8 @@ impl Oracle {
                 self.finish = Owed::No;
             }
             Script::Log => gap(&mut self.log_at, now, "log")?,
+            // Who asks one hook beside another breaks the law of the places.
+            Script::Hook => {}
             Script::Check => {
                 if mind.run_pid().is_none() {
                     return broken(Law::CheckBesideRun, "check is started and run is not alive");
@@ -444,7 +455,9 @@ impl Oracle {
         }
         for (pid, role) in [(shown.0, Role::Main), (shown.3, Role::Log)] {
             let child = kernel.places[role as usize].as_ref();
-            let visible = child.filter(|child| child.script != Script::Finish);
+            let definition = mind.definition();
+            let shown = definition.manners.finish_shown && !definition.encore;
+            let visible = child.filter(|child| child.script != Script::Finish || shown);
             let right = match (pid, visible) {
                 (Some(pid), Some(child)) => pid == child.pid,
                 // A doomed child is not shown; an adopting engine cannot know that it is one.
@@ -470,6 +483,12 @@ impl Oracle {
         let down = main.is_none() && mind.is_down();
         if self.leaving && main.is_none() && !self.left {
             return broken(Law::GoneAtLast, format!("it is down and stays: {mind:?}"));
+        }
+        if self.leaving && mind.definition().manners.exit_stops && main.is_some() {
+            return broken(
+                Law::DownAtLast,
+                format!("it was told to take down and leave: {mind:?}"),
+            );
         }
         if self.order == Wanted::Up && !self.excused && !self.leaving && !up {
             return broken(Law::UpAtLast, format!("{mind:?}"));

@@ -48,6 +48,8 @@ pub struct Fate {
     pub exec_fails: u32,
     /// Per mille: the directory says not now.
     pub holds: u32,
+    /// Per mille: there is a hook for a letter.
+    pub hooks: u32,
     /// Per mille: a child ignores polite signals.
     pub ignores: u32,
     /// Per mille: a child other than `run` and log never ends by itself.
@@ -99,12 +101,20 @@ pub struct Shell<M> {
     how: PhantomData<M>,
 }
 
+fn newborn(now: Now, down: bool, fate: &Fate) -> Supervisor {
+    let manners = fate
+        .definitions
+        .first()
+        .map(|definition| definition.manners);
+    Supervisor::new(now, down).with_manners(manners.unwrap_or_default())
+}
+
 impl<M: Mind> Shell<M> {
     /// A service directory nobody supervised yet.
     #[must_use]
     pub fn new(now: Now, down: bool, fate: Fate, story: Story) -> Shell<M> {
         Shell {
-            mind: Supervisor::new(now, down),
+            mind: newborn(now, down, &fate),
             kernel: Kernel::default(),
             inbox: VecDeque::new(),
             answers: VecDeque::new(),
@@ -122,6 +132,22 @@ impl<M: Mind> Shell<M> {
             spare: Vec::new(),
             how: PhantomData,
         }
+    }
+
+    /// A child comes to its end, and a keeper sees it. A hook that succeeds has done what its letter asks for.
+    pub fn end(&mut self, role: Role, ended: Ended) {
+        if role == Role::Hook
+            && ended.is_success()
+            && let Some(run) = &mut self.kernel.places[Role::Main as usize]
+            && run.script == Script::Run
+        {
+            match self.mind.hook() {
+                Some(b't') => run.lethal = Some(Signal::Term),
+                Some(b'c') => run.stopped = false,
+                Some(_) | None => {}
+            }
+        }
+        self.kernel.end(role, ended, true);
     }
 
     /// A moment at which the engine can be killed.
@@ -244,6 +270,10 @@ impl<M: Mind> Shell<M> {
                 };
                 self.answers.push_back(Event::Inspected(answer));
             }
+            Effect::Seek => {
+                let found = self.fate.dice.chance(self.fate.hooks);
+                self.answers.push_back(Event::Sought(found));
+            }
             Effect::Launch { script, generation } => self.launch(script, generation)?,
             Effect::Signal {
                 role, pid, signal, ..
@@ -256,7 +286,10 @@ impl<M: Mind> Shell<M> {
                 }
                 let for_down = match cause {
                     Cause::Event(Event::Command(command)) => {
-                        matches!(command.control, Control::Down | Control::DownPersist)
+                        matches!(
+                            command.control,
+                            Control::Down | Control::DownPersist | Control::Exit
+                        )
                     }
                     Cause::Event(Event::Spawned(..)) | Cause::Adoption => true,
                     Cause::Event(_) => false,
@@ -363,13 +396,13 @@ impl<M: Mind> Shell<M> {
         self.publish = false;
         self.oracle.calm_dues();
         let mut next = match &self.words {
-            None => Supervisor::new(self.now, self.down_file),
+            None => newborn(self.now, self.down_file, &self.fate),
             Some(words) => match Supervisor::restore(words) {
                 Some(mind) => mind,
                 None => return Ok(broken(Law::Memory, "the words are not read")?),
             },
         };
-        let mut facts = [Fact::Nothing; 3];
+        let mut facts = [Fact::Nothing; Role::ALL.len()];
         for role in Role::ALL {
             let slot = &mut self.kernel.slots[role as usize];
             // Both were dead when it ended: the slot says nothing, and the process is gone.

@@ -62,6 +62,7 @@ fn place(role: Role) -> &'static str {
         Role::Main => "main",
         Role::Log => "log",
         Role::Check => "check",
+        Role::Hook => "hook",
     }
 }
 
@@ -79,6 +80,7 @@ pub fn heard(event: &Event) -> String {
                 (d.stop, "stop"),
                 (d.log, "log"),
                 (d.check, "check"),
+                (d.hooks, "control/"),
                 (d.encore, "(encore)"),
             ]
             .iter()
@@ -104,6 +106,8 @@ pub fn heard(event: &Event) -> String {
                 place(*role)
             )
         }
+        Event::Sought(true) => "There is a hook for it.".into(),
+        Event::Sought(false) => "There is no hook for it.".into(),
         Event::Ready => "The service says that it is ready.".into(),
     }
 }
@@ -112,6 +116,7 @@ pub fn heard(event: &Event) -> String {
 #[must_use]
 pub fn done(effect: &Effect) -> String {
     match effect {
+        Effect::Seek => "  It looks for a hook.".into(),
         Effect::Inspect => "  It asks what the directory says.".into(),
         Effect::Launch { script, generation } => {
             format!("  It launches {} (launch {generation}).", script.file())

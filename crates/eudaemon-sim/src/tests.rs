@@ -5,7 +5,7 @@ use crate::life::live;
 use crate::mind::{Forgetful, Hasty, Mind, Resigned, Sound};
 use crate::oracle::Law;
 use crate::scanner::{self, Ear};
-use eudaemon_core::definition::Definition;
+use eudaemon_core::definition::{Definition, Manners};
 use std::thread;
 
 /// Seeds `0..lives`, on two threads.
@@ -160,6 +160,20 @@ fn every_order_of_a_service_with_every_script() {
     };
     let lives = every_order::<Sound>(definition, &TOKENS, 4);
     assert!(lives > 100_000, "{lives}");
+}
+
+#[test]
+fn every_order_of_a_service_with_hooks() {
+    for manners in [Manners::AUTO, Manners::RUNIT] {
+        let definition = Definition {
+            finish: true,
+            hooks: true,
+            manners,
+            ..Definition::default()
+        };
+        let lives = every_order::<Sound>(definition, &TOKENS, 3);
+        assert!(lives > 10_000, "{lives}");
+    }
 }
 
 #[test]

@@ -86,6 +86,11 @@ pub fn replace_streams(file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Puts an open file in the place of descriptor 2.
+pub fn replace_stderr(file: impl AsFd) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stderr(&file)?)
+}
+
 /// Waits for a child to end.
 pub fn wait(pid: Pid) -> io::Result<Ended> {
     loop {

@@ -200,7 +200,8 @@ fn row(letter: u8, dialect: Dialect) -> Option<&'static Row> {
 fn newest(dialect: Dialect) -> Origin {
     match dialect {
         Dialect::Classic => Origin::Classic,
-        Dialect::Encore => Origin::Encore,
+        // Runit's letters are among encore's.
+        Dialect::Encore | Dialect::Runit => Origin::Encore,
         Dialect::Auto => Origin::S6,
     }
 }
@@ -209,7 +210,7 @@ fn newest(dialect: Dialect) -> Origin {
 fn usage(dialect: Dialect) -> String {
     let told = match dialect {
         Dialect::Encore => Origin::Encore,
-        Dialect::Classic | Dialect::Auto => Origin::Classic,
+        Dialect::Classic | Dialect::Runit | Dialect::Auto => Origin::Classic,
     };
     let rows = CONTROLS.iter().filter(|row| row.origin <= told);
     let words: Vec<String> = rows
@@ -226,7 +227,7 @@ fn usage(dialect: Dialect) -> String {
 fn bytes(letters: &[u8], dialect: Dialect) -> Vec<u8> {
     let selects = |letter: &u8| matches!(letter, b'+' | b'=' | b'l' | b'L');
     let encore = match dialect {
-        Dialect::Classic => false,
+        Dialect::Classic | Dialect::Runit => false,
         Dialect::Encore => true,
         Dialect::Auto => letters.iter().any(selects),
     };

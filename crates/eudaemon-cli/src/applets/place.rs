@@ -19,7 +19,7 @@ impl Place {
     pub fn from_environment(dialect: Dialect) -> Place {
         let named = match dialect {
             Dialect::Classic => None,
-            Dialect::Encore | Dialect::Auto => {
+            Dialect::Encore | Dialect::Runit | Dialect::Auto => {
                 std::env::var_os("SUPERVISEDIR").filter(|name| !name.is_empty())
             }
         };

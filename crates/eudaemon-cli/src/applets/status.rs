@@ -121,8 +121,8 @@ pub fn svup(call: &Call) -> u8 {
 }
 
 fn is_up(record: &Record) -> bool {
-    let phase = record.state.and_then(Phase::from_byte);
-    record.pid.is_some() || matches!(phase, Some(Phase::Started | Phase::Running))
+    let phase = record.phase();
+    record.service_pid().is_some() || matches!(phase, Some(Phase::Started | Phase::Running))
 }
 
 fn place(report: Report) -> Result<(Dialect, Place), u8> {
@@ -178,7 +178,7 @@ pub fn svstat(call: &Call) -> u8 {
     };
     let plain = (Side::Both, call.words.as_slice());
     let (side, services) = match dialect {
-        Dialect::Classic => plain,
+        Dialect::Classic | Dialect::Runit => plain,
         // What 0.76 would have taken for a directory still is one.
         Dialect::Auto => match Side::read(&call.words) {
             Ok((side, services)) => {

@@ -32,6 +32,7 @@ pub fn main(call: &Call) -> u8 {
         dir: dir.into(),
         mode: Mode::Single,
         dialect,
+        sessions: false,
         companion: None,
     })
 }

@@ -45,6 +45,7 @@ pub fn main(call: &Call) -> u8 {
         dir,
         mode: Mode::Scan,
         dialect,
+        sessions: false,
         companion: None,
     })
 }

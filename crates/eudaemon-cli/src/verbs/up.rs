@@ -62,6 +62,7 @@ fn engage(dir: PathBuf) -> Result<Exit, Stop> {
         dir,
         mode: Mode::Up,
         dialect,
+        sessions: false,
     };
     match eudaemon_engine::run(&options) {
         0 => Ok(Exit::Done),

@@ -172,7 +172,7 @@ impl Script {
     ) -> Result<Script, Refusal> {
         let (size_max, encore, ours) = match dialect {
             Dialect::Classic => (SIZE_MAX_CLASSIC, false, false),
-            Dialect::Encore => (SIZE_MAX, true, false),
+            Dialect::Encore | Dialect::Runit => (SIZE_MAX, true, false),
             Dialect::Auto => (SIZE_MAX, true, true),
         };
         let mut script = Script::default();

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 impl Supervisor {
     /// Continues after the shell was killed. `facts` say what became of the latest launch of each role. Effects that may
     /// not have been performed are asked for again; each of them may be performed twice without harm.
-    pub fn adopt(&mut self, now: Now, facts: [Fact; 3], out: &mut Vec<Effect>) {
-        let [main, log, check] = facts;
+    pub fn adopt(&mut self, now: Now, facts: [Fact; Role::ALL.len()], out: &mut Vec<Effect>) {
+        let [main, log, check, hook] = facts;
         match (self.state, main) {
             (State::Launching { .. }, Fact::Child(pid)) => {
                 self.on_spawned(now, Role::Main, pid, out)
@@ -28,6 +28,8 @@ impl Supervisor {
             (State::Alive { .. } | State::Doomed { .. }, Fact::Nothing) => {
                 self.on_main_exited(now, Ended::Unknown, out);
             }
+            // What the directory said is known already; only `control/u` is being asked.
+            (State::Looking, _) if self.raise => {}
             (State::Looking, _) => out.push(Effect::Inspect),
             (State::Gone, _) => out.push(Effect::Leave),
             // The signal of `d` may never have been sent.
@@ -38,7 +40,7 @@ impl Supervisor {
                     ..
                 },
                 Fact::Child(_),
-            ) if self.want == Wanted::Down => {
+            ) if self.want == Wanted::Down && self.was_told_to_end() => {
                 self.remind(
                     Role::Main,
                     pid,
@@ -89,10 +91,16 @@ impl Supervisor {
             }
             (Side::Off | Side::Waiting { .. } | Side::Alive { .. } | Side::Doomed { .. }, _) => {}
         }
+        self.adopt_hook(now, hook, out);
         if !self.is_gone() {
             out.push(Effect::Publish);
             self.leave_if_asked(now, out);
         }
+    }
+
+    /// Whether the signal of `d` was sent, or was about to be. Where hooks are asked, one may have seen to it instead.
+    fn was_told_to_end(&self) -> bool {
+        !self.definition.manners.hooks || self.termed
     }
 
     /// Sends a down signal again. The kill's moment stays; what the operator paused since stays paused.

@@ -1,10 +1,12 @@
 //! What others may ask of a supervisor. Nothing here changes it.
 
+use super::hook::Hook;
 use super::{Hold, Role, Script, Side, State, Supervisor};
-use crate::definition::Definition;
-use crate::status::{Phase, Record, Status, Wanted};
+use crate::definition::{Definition, Layout};
+use crate::status::{Phase, Record, Status, Tail, Wanted};
 use crate::time::{Mono, Tai64n, Wall};
 use crate::words::{Ended, Pid};
+use alloc::string::String;
 
 impl Supervisor {
     /// When to call back with [`Event::Deadline`]. A value, not a timer: nothing to cancel.
@@ -49,6 +51,10 @@ impl Supervisor {
             },
             Role::Log => self.log.child(),
             Role::Check => self.check.child(),
+            Role::Hook => match self.hook {
+                Hook::Alive { pid } | Hook::Doomed { pid } => Some(pid),
+                Hook::Off | Hook::Sought | Hook::Launching => None,
+            },
         }
     }
 
@@ -154,7 +160,7 @@ impl Supervisor {
                 Script::Run if self.want == Wanted::Down => Phase::Stopping,
                 Script::Run => Phase::Running,
                 Script::Stop | Script::Finish => Phase::Stopping,
-                Script::Log | Script::Check => Phase::Running,
+                Script::Log | Script::Check | Script::Hook => Phase::Running,
             },
             State::Started => Phase::Started,
             State::Down | State::Gone if self.failed => Phase::Failed,
@@ -175,9 +181,11 @@ impl Supervisor {
             since: Tai64n::from_wall(self.since),
             pid: self.visible_pid(),
             paused: self.paused,
-            wanted: Some(self.want),
-            state: Some(self.phase() as u8),
-            encore: self.definition.encore,
+            wanted: Some(match (self.definition.manners.layout, self.want) {
+                (Layout::Runit, Wanted::Once) => Wanted::Down,
+                (Layout::Runit | Layout::Mixed, want) => want,
+            }),
+            tail: self.tail(),
         };
         let log = (self.definition.log || self.log != Side::Off).then(|| Record {
             since: Tai64n::from_wall(self.log_since),
@@ -187,7 +195,7 @@ impl Supervisor {
             },
             paused: self.log_paused,
             wanted: Some(self.log_want),
-            state: Some(match self.log {
+            tail: Tail::Encore(match self.log {
                 Side::Alive { .. } if self.log_want == Wanted::Down => Phase::Stopping as u8,
                 Side::Alive { .. } => Phase::Running as u8,
                 Side::Off if self.log_failed => Phase::Failed as u8,
@@ -195,14 +203,67 @@ impl Supervisor {
                     Phase::Stopped as u8
                 }
             }),
-            encore: true,
         });
         Status { main, log }
     }
 
-    /// The pid a status shows: `finish` is not the service, so while it runs the service is down.
+    fn tail(&self) -> Tail {
+        let phase = self.phase() as u8;
+        let term = self.termed;
+        match (self.definition.manners.layout, self.state) {
+            (Layout::Mixed, _) if self.definition.encore => Tail::Encore(phase),
+            (
+                _,
+                State::Alive {
+                    script: Script::Run,
+                    ..
+                },
+            ) => Tail::Run { term },
+            (
+                _,
+                State::Alive {
+                    script: Script::Finish,
+                    ..
+                },
+            ) if self.shows_finish() => Tail::Finish { term },
+            (Layout::Mixed, _) => Tail::Down(phase),
+            (Layout::Runit, _) => Tail::Encore(Phase::Stopped as u8),
+        }
+    }
+
+    /// Whether the status shows `finish`; encore does not know it.
+    pub(super) fn shows_finish(&self) -> bool {
+        self.definition.manners.finish_shown && !self.definition.encore
+    }
+
+    /// Runit's line for `supervise/stat` (runsv 2.1.2, observed).
+    #[must_use]
+    pub fn stat_line(&self) -> String {
+        let mut line = String::from(match self.tail() {
+            Tail::Run { .. } => "run",
+            Tail::Finish { .. } => "finish",
+            Tail::Absent | Tail::Encore(_) | Tail::Down(_) | Tail::Unknown => "down",
+        });
+        if self.paused {
+            line.push_str(", paused");
+        }
+        if self.termed {
+            line.push_str(", got TERM");
+        }
+        if line != "down" {
+            if self.leaving {
+                line.push_str(", want exit");
+            } else if self.want != Wanted::Up {
+                line.push_str(", want down");
+            }
+        }
+        line.push('\n');
+        line
+    }
+
+    /// The pid a status shows. `finish` is not the service: it is shown only where the status can say that it is `finish`.
     pub(super) fn visible_pid(&self) -> Option<Pid> {
         let (script, pid) = self.state.running()?;
-        (script != Script::Finish).then_some(pid)
+        (script != Script::Finish || self.shows_finish()).then_some(pid)
     }
 }

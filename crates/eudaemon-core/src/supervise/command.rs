@@ -28,6 +28,11 @@ impl Supervisor {
                 out.push(Effect::DownFile(true));
                 self.no_restart(now, out);
             }
+            Control::Exit if self.definition.manners.exit_stops => {
+                self.leaving = true;
+                self.want_down_for(now, Control::Exit, out);
+                self.leave_if_asked(now, out);
+            }
             Control::Exit => {
                 self.leaving = true;
                 match self.state {
@@ -43,51 +48,16 @@ impl Supervisor {
                     | State::Gone => {}
                 }
             }
-            Control::Restart => {
-                if let State::Alive {
-                    script: Script::Run,
-                    ..
-                } = self.state
-                {
-                    self.send_down_signal(now, out);
-                }
-            }
-            Control::Pause => {
-                if let Some(pid) = self.child_to_signal() {
-                    self.paused = true;
-                    out.push(Effect::Signal {
-                        role: Role::Main,
-                        pid,
-                        signal: Signal::Stop,
-                        group: command.group,
-                    });
-                    out.push(Effect::Publish);
-                }
-            }
-            Control::Continue => {
-                if let Some(pid) = self.child_to_signal() {
-                    self.paused = false;
-                    out.push(Effect::Signal {
-                        role: Role::Main,
-                        pid,
-                        signal: Signal::Cont,
-                        group: command.group,
-                    });
-                    out.push(Effect::Publish);
-                }
-            }
-            Control::Send(signal) => {
-                if let Some(pid) = self.child_to_signal() {
-                    out.push(Effect::Signal {
-                        role: Role::Main,
-                        pid,
-                        signal,
-                        group: command.group,
-                    });
+            Control::Restart | Control::Pause | Control::Continue | Control::Send(_) => {
+                if !self.asks_first(command, out) {
+                    self.deliver(now, command, out);
                 }
             }
             Control::SendGroup(signal) => {
-                if let Some(pid) = self.child_to_signal() {
+                if signal == Signal::Kill {
+                    self.kill_hook(out);
+                }
+                if let Some(pid) = self.child_to_signal(signal) {
                     out.push(Effect::Signal {
                         role: Role::Main,
                         pid,
@@ -104,14 +74,62 @@ impl Supervisor {
         }
     }
 
+    /// Sends what a letter stands for; nothing is asked any more.
+    pub(super) fn deliver(&mut self, now: Now, command: Command, out: &mut Vec<Effect>) {
+        let signal = match command.control {
+            Control::Restart => {
+                if self.run_pid().is_some() {
+                    self.send_down_signal(now, out);
+                    out.push(Effect::Publish);
+                }
+                return;
+            }
+            Control::Pause => Signal::Stop,
+            Control::Continue => Signal::Cont,
+            Control::Send(signal) => signal,
+            _ => return,
+        };
+        let Some(pid) = self.child_to_signal(signal) else {
+            return;
+        };
+        out.push(Effect::Signal {
+            role: Role::Main,
+            pid,
+            signal,
+            group: command.group,
+        });
+        match command.control {
+            Control::Pause | Control::Continue => {
+                self.paused = command.control == Control::Pause;
+                out.push(Effect::Publish);
+            }
+            _ => {
+                if self.told_to_end(signal) {
+                    out.push(Effect::Publish);
+                }
+            }
+        }
+    }
+
+    /// TERM is sent to `run`: runit's status tells it. Whether that is news.
+    fn told_to_end(&mut self, signal: Signal) -> bool {
+        let news = signal == Signal::Term && self.run_pid().is_some() && !self.termed;
+        self.termed |= news;
+        news
+    }
+
     /// Signals go to whatever script runs; a doomed child is no script.
-    pub(super) fn child_to_signal(&self) -> Option<Pid> {
-        self.state.running().map(|(_, pid)| pid)
+    pub(super) fn child_to_signal(&self, signal: Signal) -> Option<Pid> {
+        let (script, pid) = self.state.running()?;
+        let deaf = script == Script::Finish && self.definition.manners.finish_deaf;
+        (!deaf || signal == Signal::Kill).then_some(pid)
     }
 
     pub(super) fn want_up(&mut self, now: Now, want: Wanted, out: &mut Vec<Effect>) {
         self.want = want;
         self.failed = false;
+        // Where `x` takes down, it is one more thing that can be wanted, and not wanted any more (runit).
+        self.leaving &= !self.definition.manners.exit_stops;
         match self.state {
             State::Down => self.bring_up(now, out),
             State::Held { .. } => self.look(out),
@@ -145,6 +163,11 @@ impl Supervisor {
     }
 
     pub(super) fn want_down(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.want_down_for(now, Control::Down, out);
+    }
+
+    /// For `d`, or for an `x` that takes the service down.
+    fn want_down_for(&mut self, now: Now, control: Control, out: &mut Vec<Effect>) {
         self.want = Wanted::Down;
         self.failed = false;
         match self.state {
@@ -162,7 +185,12 @@ impl Supervisor {
             State::Alive {
                 script: Script::Run | Script::Start,
                 ..
-            } => self.take_down(now, out),
+            } => {
+                self.fresh = true;
+                if !self.asks_first(Command::plain(control), out) {
+                    self.take_down(now, out);
+                }
+            }
             State::Alive { .. }
             | State::Retrying { .. }
             | State::Looking
@@ -208,6 +236,11 @@ impl Supervisor {
     }
 
     pub(super) fn send_down_signal(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.lower(now, true, out);
+    }
+
+    /// The down signal, unless a hook has seen to it, and CONT.
+    pub(super) fn lower(&mut self, now: Now, signalled: bool, out: &mut Vec<Effect>) {
         let State::Alive { script, pid, .. } = self.state else {
             return;
         };
@@ -217,12 +250,16 @@ impl Supervisor {
             pid,
             kill_at,
         };
-        out.push(Effect::Signal {
-            role: Role::Main,
-            pid,
-            signal: self.definition.down_signal,
-            group: false,
-        });
+        if signalled {
+            let signal = self.definition.down_signal;
+            out.push(Effect::Signal {
+                role: Role::Main,
+                pid,
+                signal,
+                group: false,
+            });
+            self.told_to_end(signal);
+        }
         // A stopped process sees TERM only when it continues.
         out.push(Effect::Signal {
             role: Role::Main,
@@ -238,7 +275,7 @@ impl Supervisor {
         let paused = match role {
             Role::Main => &mut self.paused,
             Role::Log => &mut self.log_paused,
-            Role::Check => return,
+            Role::Check | Role::Hook => return,
         };
         if core::mem::take(paused) {
             out.push(Effect::Publish);

@@ -1,5 +1,6 @@
 //! What follows the end of a script.
 
+use super::hook::Hook;
 use super::{Effect, LOG_DRAIN, Now, Role, START_GAP, Script, Side, State, Supervisor};
 use crate::status::Wanted;
 use crate::words::{Ended, Pid, Signal};
@@ -12,16 +13,25 @@ impl Supervisor {
                 if script != Script::Finish {
                     self.since = now.wall;
                     self.notify(script, pid, Some(ended), out);
+                } else if self.shows_finish() {
+                    self.since = now.wall;
                 }
                 self.paused = false;
+                self.termed = false;
                 self.on_script_ended(now, script, pid, ended, out);
             }
-            State::Doomed { script, .. } => {
+            State::Doomed { script, pid } => {
                 match script {
                     Script::Run => {
                         // It counts as a start for the gap: a broken `run` is tried once a second, as in 0.76.
                         self.not_before = now.mono + START_GAP;
-                        self.after_run(now, out);
+                        // A `run` that cannot be started has ended with 111 (runsv(8)).
+                        self.last = Some((pid, ended));
+                        if self.definition.finish {
+                            self.launch(Script::Finish, out);
+                        } else {
+                            self.after_run(now, out);
+                        }
                     }
                     Script::Start => self.fail(now, out),
                     Script::Stop => {
@@ -29,7 +39,7 @@ impl Supervisor {
                         self.after_stop(now, out);
                     }
                     Script::Finish => self.after_run(now, out),
-                    Script::Log | Script::Check => {}
+                    Script::Log | Script::Check | Script::Hook => {}
                 }
                 out.push(Effect::Publish);
             }
@@ -58,7 +68,7 @@ impl Supervisor {
                 self.ready = false;
                 self.last = Some((pid, ended));
                 self.end_check(out);
-                if self.definition.session {
+                if self.definition.session && self.definition.manners.sweep {
                     out.push(Effect::Sweep);
                 }
                 if self.definition.max_death_tally.is_some() {
@@ -79,7 +89,7 @@ impl Supervisor {
             }
             Script::Finish => {
                 // Source: s6-supervise's documentation: finish exiting 125 means permanent failure.
-                if ended == Ended::Code(125) {
+                if self.definition.manners.permanent && ended == Ended::Code(125) {
                     self.want = Wanted::Down;
                     self.failed = true;
                 }
@@ -117,7 +127,7 @@ impl Supervisor {
                 self.after_stop(now, out);
                 out.push(Effect::Publish);
             }
-            Script::Log | Script::Check => {}
+            Script::Log | Script::Check | Script::Hook => {}
         }
     }
 
@@ -168,7 +178,8 @@ impl Supervisor {
 
     pub(super) fn leave_if_asked(&mut self, now: Now, out: &mut Vec<Effect>) {
         let checking = !matches!(self.check, Side::Off | Side::Waiting { .. });
-        if !self.leaving || !matches!(self.state, State::Down) || checking {
+        let asking = self.hook != Hook::Off;
+        if !self.leaving || !matches!(self.state, State::Down) || checking || asking {
             return;
         }
         match self.log {

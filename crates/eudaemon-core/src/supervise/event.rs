@@ -30,17 +30,20 @@ pub enum Script {
     Log = 4,
     /// Whether it is ready (runit).
     Check = 5,
+    /// A program of `control/`, asked before a letter is obeyed (runit). Which, tells [`Supervisor::hook`].
+    Hook = 6,
 }
 
 impl Script {
     /// Every script, in the order of its number.
-    pub const ALL: [Script; 6] = [
+    pub const ALL: [Script; 7] = [
         Script::Run,
         Script::Start,
         Script::Stop,
         Script::Finish,
         Script::Log,
         Script::Check,
+        Script::Hook,
     ];
 
     /// The file's name.
@@ -53,15 +56,17 @@ impl Script {
             Script::Finish => "finish",
             Script::Log => "log",
             Script::Check => "check",
+            Script::Hook => "control",
         }
     }
-    /// Which of the three places a child of this script occupies.
+    /// Which of the places a child of this script occupies.
     #[must_use]
     pub const fn role(self) -> Role {
         match self {
             Script::Run | Script::Start | Script::Stop | Script::Finish => Role::Main,
             Script::Log => Role::Log,
             Script::Check => Role::Check,
+            Script::Hook => Role::Hook,
         }
     }
 }
@@ -76,11 +81,13 @@ pub enum Role {
     Log = 1,
     /// The readiness check.
     Check = 2,
+    /// A program of `control/`.
+    Hook = 3,
 }
 
 impl Role {
     /// Every role, in the order of its number.
-    pub const ALL: [Role; 3] = [Role::Main, Role::Log, Role::Check];
+    pub const ALL: [Role; 4] = [Role::Main, Role::Log, Role::Check, Role::Hook];
 }
 
 /// Why a service is held.
@@ -128,6 +135,8 @@ pub enum Event {
     Exited(Role, Ended),
     /// The service said it is ready.
     Ready,
+    /// Answer to [`Effect::Seek`]: whether there is such a program.
+    Sought(bool),
 }
 
 /// What the shell must do. It answers, where an answer exists, with an event.
@@ -142,6 +151,8 @@ pub enum Effect {
         /// The launch's number within its role, to be recorded with the child.
         generation: u32,
     },
+    /// Is there a program for [`Supervisor::hook`] in `control/`? Answer [`Event::Sought`].
+    Seek,
     /// Send a signal to a child of ours, or to its process group.
     Signal {
         /// The place the child is in.

@@ -1,17 +1,19 @@
 //! A supervisor as words, for a place that outlives its shell.
 
+use super::hook::{Errand, Hook, Pending, byte_of, command_of};
 use super::{Hold, Script, Side, State, Supervisor};
-use crate::definition::{Definition, FinishStyle};
+use crate::control::Control;
+use crate::definition::{Definition, FinishStyle, Layout, Manners};
 use crate::status::Wanted;
 use crate::time::{Mono, Wall};
 use crate::words::{Ended, Pid, SIGNALS, Signal};
 use core::time::Duration;
 
 /// Words of one saved supervisor.
-pub const WORDS: usize = 20;
+pub const WORDS: usize = 24;
 
 /// First word's upper half: what this is, and in which version.
-const TAG: u64 = 0xe0da_0001;
+const TAG: u64 = 0xe0da_0002;
 
 struct Flags(u64);
 impl Flags {
@@ -85,6 +87,46 @@ fn side_from(kind: u8, pid: u32, at: Option<Mono>) -> Option<Side> {
     })
 }
 
+fn hook_parts(hook: Hook) -> (u64, u32) {
+    match hook {
+        Hook::Off => (0, 0),
+        Hook::Sought => (1, 0),
+        Hook::Launching => (2, 0),
+        Hook::Alive { pid } => (3, pid.get()),
+        Hook::Doomed { pid } => (4, pid.get()),
+    }
+}
+fn hook_from(kind: u8, pid: u32) -> Option<Hook> {
+    Some(match kind {
+        0 => Hook::Off,
+        1 => Hook::Sought,
+        2 => Hook::Launching,
+        3 => Hook::Alive {
+            pid: Pid::new(pid)?,
+        },
+        4 => Hook::Doomed {
+            pid: Pid::new(pid)?,
+        },
+        _ => return None,
+    })
+}
+
+fn errand_parts(errand: Errand) -> (u64, u64) {
+    match errand {
+        Errand::Raise => (0, 0),
+        Errand::Before(command) => (1, byte_of(command).into()),
+        Errand::After(control) => (2, byte_of(crate::control::Command::plain(control)).into()),
+    }
+}
+fn errand_from(kind: u8, byte: u8) -> Option<Errand> {
+    Some(match kind {
+        0 => Errand::Raise,
+        1 => Errand::Before(command_of(byte)?),
+        2 => Errand::After(Control::from_byte(byte)?),
+        _ => return None,
+    })
+}
+
 fn optional(number: Option<u32>) -> u32 {
     number.map_or(0, |number| number.saturating_add(1))
 }
@@ -137,7 +179,11 @@ impl Supervisor {
             ),
             Some((pid, Ended::Unknown)) => (pid.get(), 4),
         };
+        let (hook_kind, hook_pid) = hook_parts(self.hook);
+        let (errand_kind, errand_byte) = errand_parts(self.errand);
+        let pending = self.pending.0.as_chunks::<8>().0;
         let d = &self.definition;
+        let m = &d.manners;
         for (bit, value) in [
             self.leaving,
             self.failed,
@@ -160,6 +206,16 @@ impl Supervisor {
             d.encore,
             d.finish_style == FinishStyle::S6,
             self.log_failed,
+            self.termed,
+            self.raise,
+            d.hooks,
+            m.exit_stops,
+            m.hooks,
+            m.finish_shown,
+            m.finish_deaf,
+            m.permanent,
+            m.sweep,
+            m.layout == Layout::Runit,
         ]
         .into_iter()
         .enumerate()
@@ -167,8 +223,7 @@ impl Supervisor {
             flags.put(bit as u32, value);
         }
         let mut words = [
-            pair(0, 0)
-                | TAG << 32
+            TAG << 32
                 | kind
                 | (script.map_or(0, |s| s as u64)) << 8
                 | (hold.map_or(0, |h| h as u64)) << 16,
@@ -195,6 +250,14 @@ impl Supervisor {
             pair(optional(d.max_death_tally.map(u32::from)), self.check_for),
             until(d.timeout_kill),
             until(d.timeout_finish),
+            pair(hook_pid, self.generations[3]),
+            pair(0, self.hook_for)
+                | hook_kind
+                | errand_kind << 8
+                | errand_byte << 16
+                | u64::from(self.delivered) << 24,
+            u64::from_le_bytes(pending[0]),
+            u64::from_le_bytes(pending[1]),
             0,
         ];
         words[WORDS - 1] = sum(&words[..WORDS - 1]);
@@ -262,7 +325,12 @@ impl Supervisor {
             since: Wall(words[5]),
             up_since: Mono(words[6]),
             refusals: byte(words[7], 6),
-            generations: [low(words[8]), high(words[8]), low(words[9])],
+            generations: [
+                low(words[8]),
+                high(words[8]),
+                low(words[9]),
+                high(words[19]),
+            ],
             starts: high(words[9]),
             last: Pid::new(high(words[2])).zip(ended),
             log: side_from(
@@ -281,11 +349,22 @@ impl Supervisor {
                 flags.get(9).then_some(Mono(words[12])),
             )?,
             check_for: high(words[16]),
+            termed: flags.get(21),
+            raise: flags.get(22),
+            hook: hook_from(byte(words[20], 0), low(words[19]))?,
+            errand: errand_from(byte(words[20], 1), byte(words[20], 2))?,
+            hook_for: high(words[20]),
+            delivered: byte(words[20], 3),
+            pending: Pending(core::array::from_fn(|at| {
+                let word = if at < 8 { words[21] } else { words[22] };
+                byte(word, (at % 8) as u32)
+            })),
             definition: Definition {
                 run: flags.get(10),
                 start: flags.get(11),
                 stop: flags.get(12),
                 finish: flags.get(13),
+                hooks: flags.get(23),
                 check: flags.get(14),
                 notify: flags.get(15),
                 log: flags.get(16),
@@ -304,6 +383,19 @@ impl Supervisor {
                 max_death_tally: low(words[16])
                     .checked_sub(1)
                     .and_then(|n| u16::try_from(n).ok()),
+                manners: Manners {
+                    exit_stops: flags.get(24),
+                    hooks: flags.get(25),
+                    finish_shown: flags.get(26),
+                    finish_deaf: flags.get(27),
+                    permanent: flags.get(28),
+                    sweep: flags.get(29),
+                    layout: if flags.get(30) {
+                        Layout::Runit
+                    } else {
+                        Layout::Mixed
+                    },
+                },
             },
         })
     }

@@ -4,7 +4,7 @@
 
 extern crate std;
 use super::*;
-use crate::status::Phase;
+use crate::status::{Phase, Tail};
 use script::{at, check};
 use std::{format, vec::Vec};
 
@@ -393,7 +393,8 @@ fn a_log_at_its_last_lines_is_let_to_read_them_by_the_next_shell_too() {
     );
     let mut out = Vec::new();
     let log = Fact::Child(Pid::new(6).expect("pid"));
-    machine.adopt(at(3002), [Fact::Nothing, log, Fact::Nothing], &mut out);
+    let facts = [Fact::Nothing, log, Fact::Nothing, Fact::Nothing];
+    machine.adopt(at(3002), facts, &mut out);
     assert_eq!(out, [Effect::CloseLog, Effect::Publish]);
 }
 
@@ -406,7 +407,7 @@ fn letters_reach_the_log_and_the_group() {
            1ms logspawned 5   -> publish
            1ms spawned 7      -> publish
           10ms control Lalh   -> log 5 ALRM, main 7 HUP
-          10ms control +tK    -> main -7 TERM, main -7 KILL
+          10ms control +tK    -> main -7 TERM, publish, main -7 KILL
           10ms control p      -> main 7 STOP, publish
           10ms control c      -> main 7 CONT, publish
           10ms control D      -> downfile, main 7 TERM, main 7 CONT, publish
@@ -424,7 +425,7 @@ fn what_was_continued_is_not_shown_as_paused() {
            1ms logspawned 5   -> publish
            1ms spawned 7      -> publish
           10ms control p      -> main 7 STOP, publish
-          10ms control r      -> main 7 TERM, main 7 CONT, publish
+          10ms control r      -> main 7 TERM, main 7 CONT, publish, publish
           20ms control p      -> main 7 STOP, publish
           20ms control C      -> main -7 CONT, publish
           30ms control Lp     -> log 5 STOP, publish
@@ -470,7 +471,7 @@ fn what_is_told_down_while_it_is_looked_at_is_not_held() {
 fn a_log_that_exits_100_has_failed_until_told_otherwise() {
     let failed = |machine: Supervisor| {
         let log = machine.status().log.expect("a log");
-        log.state == Some(Phase::Failed as u8)
+        log.tail == Tail::Encore(Phase::Failed as u8)
     };
     let script = "
            0ms deadline       -> inspect
@@ -520,11 +521,12 @@ fn a_launch_whose_shell_died_is_found_or_repeated() {
             Fact::Child(Pid::new(9).expect("pid")),
             Fact::Nothing,
             Fact::Nothing,
+            Fact::Nothing,
         ],
         &mut out,
     );
     assert_eq!(machine.run_pid(), Pid::new(9));
-    again.adopt(at(5), [Fact::Nothing; 3], &mut out);
+    again.adopt(at(5), [Fact::Nothing; 4], &mut out);
     assert_eq!(again.deadline(), Some(Mono(5_000_000)));
 }
 
@@ -544,6 +546,7 @@ fn a_down_signal_that_may_be_lost_is_sent_again() {
         Fact::Child(Pid::new(7).expect("pid")),
         Fact::Child(Pid::new(5).expect("pid")),
         Fact::Nothing,
+        Fact::Nothing,
     ];
     machine.adopt(at(5), facts, &mut out);
     let sent: Vec<_> = out
@@ -551,6 +554,7 @@ fn a_down_signal_that_may_be_lost_is_sent_again() {
         .filter_map(|effect| match effect {
             Effect::Signal { pid, signal, .. } => Some((pid.get(), *signal)),
             Effect::Inspect
+            | Effect::Seek
             | Effect::Launch { .. }
             | Effect::Publish
             | Effect::Notify { .. }
@@ -581,7 +585,137 @@ fn a_launch_that_was_never_made_is_given_up_if_down_is_wanted() {
            1ms control d      -> publish
     ",
     );
-    machine.adopt(at(5), [Fact::Nothing; 3], &mut Vec::new());
+    machine.adopt(at(5), [Fact::Nothing; 4], &mut Vec::new());
     assert!(machine.is_down());
     assert_eq!(machine.deadline(), None);
+}
+
+#[test]
+fn a_hook_is_asked_before_run_is_started_and_before_a_letter_is_obeyed() {
+    check(
+        "
+           0ms deadline       -> inspect
+           0ms inspected control -> seek
+           0ms sought yes     -> launch control
+           1ms hookspawned 5  ->
+           2ms hookexited 1   -> launch run
+           5ms spawned 7      -> publish
+        1500ms control h      -> seek
+        1500ms sought no      -> main 7 HUP
+        1600ms control h      -> seek
+        1600ms sought yes     -> launch control
+        1601ms hookspawned 6  ->
+        1602ms control p      ->
+        1603ms hookexited 0   -> seek
+        1603ms sought no      -> main 7 STOP, publish
+        1604ms control h      -> seek
+        1604ms sought yes     -> launch control
+        1605ms hookfailed 8   ->
+        1606ms hookexited 111 -> main 7 HUP
+    ",
+    );
+}
+
+#[test]
+fn down_asks_twice_and_the_first_may_see_to_it() {
+    let up = "
+           0ms deadline       -> inspect
+           0ms inspected control -> seek
+           0ms sought no      -> launch run
+           5ms spawned 7      -> publish
+    ";
+    check(&format!(
+        "{up}
+        1500ms control d      -> seek, publish
+        1500ms sought yes     -> launch control
+        1501ms hookspawned 5  ->
+        1502ms hookexited 0   -> main 7 CONT, publish, seek
+        1502ms sought yes     -> launch control
+        1503ms hookspawned 6  ->
+        1600ms exited 0       -> publish
+        1601ms hookexited 1   ->
+    "
+    ));
+    check(&format!(
+        "{up}
+        1500ms control x      ->
+        1600ms control d      -> seek, publish
+        1600ms sought no      -> main 7 TERM, main 7 CONT, publish, seek
+        1600ms sought yes     -> launch control
+        1601ms hookspawned 6  ->
+        1602ms exited 15      -> publish
+        1603ms control K      -> hook 6 KILL
+        1604ms hookexited 9   -> publish, leave
+    "
+    ));
+}
+
+#[test]
+fn runits_exit_takes_down_and_its_finish_is_shown_and_deaf() {
+    let machine = check(
+        "
+           0ms deadline       -> inspect
+           0ms inspected runit finish -> launch run
+           5ms spawned 7      -> publish
+        1500ms control x      -> seek, publish
+        1500ms sought no      -> main 7 TERM, main 7 CONT, publish, seek
+        1500ms sought no      ->
+        1600ms exited 15      -> publish, launch finish
+        1601ms spawned 8      -> publish
+        1602ms control t      ->
+        1602ms control k      -> main 8 KILL
+    ",
+    );
+    assert_eq!(machine.stat_line(), "finish, want exit\n");
+    let status = machine.status().main;
+    assert_eq!(
+        (status.pid, status.tail),
+        (Pid::new(8), Tail::Finish { term: false })
+    );
+    let machine = check(
+        "
+           0ms deadline       -> inspect
+           0ms inspected runit -> launch run
+           5ms spawned 7      -> publish
+        1500ms control o      -> publish
+        1500ms control t      -> seek
+        1500ms sought no      -> main 7 TERM, publish
+    ",
+    );
+    assert_eq!(machine.stat_line(), "run, got TERM, want down\n");
+    assert_eq!(machine.status().encode()[16..], [0, b'd', 1, 1]);
+}
+
+#[test]
+fn a_run_that_cannot_be_started_has_its_finish() {
+    let machine = check(
+        "
+           0ms deadline       -> inspect
+           0ms inspected finish -> launch run
+           5ms execfailed 7   -> publish
+           6ms exited 111     -> launch finish, publish
+    ",
+    );
+    assert_eq!(
+        machine.last(),
+        Pid::new(7).map(|pid| (pid, Ended::Code(111)))
+    );
+}
+
+#[test]
+fn the_next_shell_asks_again_and_sends_no_term_that_a_hook_has_made_needless() {
+    let mut machine = check(
+        "
+           0ms deadline       -> inspect
+           0ms inspected control -> seek
+           0ms sought no      -> launch run
+           5ms spawned 7      -> publish
+        1500ms control d      -> seek, publish
+    ",
+    );
+    let run = Fact::Child(Pid::new(7).expect("pid"));
+    let facts = [run, Fact::Nothing, Fact::Nothing, Fact::Nothing];
+    let mut out = Vec::new();
+    machine.adopt(at(1600), facts, &mut out);
+    assert_eq!(out, [Effect::Seek, Effect::Publish]);
 }

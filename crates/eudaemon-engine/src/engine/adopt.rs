@@ -177,8 +177,8 @@ impl Engine<'_> {
         let Ok(here) = self.dir.id() else {
             return names;
         };
-        if self.scanner.is_none() {
-            names.insert(here, Vec::new());
+        if self.is_one_service() {
+            names.insert(here, self.options.dir.as_os_str().as_bytes().to_vec());
             return names;
         }
         let mut all: Vec<Vec<u8>> = Vec::new();
@@ -234,7 +234,7 @@ impl Engine<'_> {
             }
         };
         let mut ended = Vec::new();
-        let mut held: [Option<Held>; 3] = [const { None }; 3];
+        let mut held: [Option<Held>; Role::ALL.len()] = [const { None }; Role::ALL.len()];
         let facts = Role::ALL.map(|role| {
             self.fact(
                 record,
@@ -324,7 +324,7 @@ impl Engine<'_> {
                         .open_at(&OsString::from_vec(name.clone()))
                         .ok()
                 }
-                Part::Main | Part::Log => self.dir.open_at(&label).ok(),
+                Part::Main | Part::Log => self.open_part(&label, about.part).ok(),
             });
             return found.map(|dir| (dir, label));
         }
@@ -362,7 +362,7 @@ impl Engine<'_> {
             ((_, _, lock), _) => {
                 // A single service's lock is the tree's.
                 let lock = lock.or_else(|| {
-                    if self.scanner.is_none() {
+                    if self.holds_lock_of(record) {
                         self.lock.try_clone().ok()
                     } else {
                         None

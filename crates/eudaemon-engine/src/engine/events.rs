@@ -4,8 +4,8 @@ use super::{Engine, REMOVAL_PAUSE, token};
 use crate::table::{Slot, Stop};
 use crate::tree::Mode;
 use crate::vault::{Kind, Place};
-use eudaemon_core::control::Batch;
-use eudaemon_core::scan::Scanner;
+use eudaemon_core::control::{Batch, Command, Control};
+use eudaemon_core::scan::{Part, Scanner};
 use eudaemon_core::status::Dialect;
 use eudaemon_core::supervise::{Event, Role};
 use eudaemon_core::words::{Ended, Signal};
@@ -174,12 +174,22 @@ impl Engine<'_> {
         for (at, byte) in bytes.iter().enumerate() {
             if let Some(command) = batch.next(*byte)
                 && at >= done
+                && !self.means_nothing(record, command)
             {
                 self.queue.push_back((record, Event::Command(command)));
                 self.drain_queue();
             }
             self.table.commands_done(at + 1);
         }
+    }
+
+    /// runit's log service leaves only with its service (runsv(8): `x` "is ignored").
+    fn means_nothing(&self, record: usize, command: Command) -> bool {
+        self.dialect == Dialect::Runit
+            && command.control == Control::Exit
+            && self
+                .service(record)
+                .is_some_and(|service| service.about.part == Part::Log)
     }
 
     /// The service says that it is ready: a line on its notification descriptor.
@@ -291,6 +301,10 @@ impl Engine<'_> {
             (Mode::Single | Mode::Scan, Signal::Term | Signal::Int) if classic => {
                 self.done = Some(0)
             }
+            // Leaves all running; the next runsvdir adopts it (runsvdir(8)).
+            (Mode::Scan, Signal::Term) if self.dialect == Dialect::Runit => self.done = Some(0),
+            (Mode::Scan, Signal::Hup) if self.dialect == Dialect::Runit => self.stop(Stop::HungUp),
+            (Mode::Pair, Signal::Term | Signal::Int) => self.stop(Stop::Ordered),
             (Mode::Single, Signal::Term | Signal::Int) => self.command_all(b"dx"),
             (Mode::Single, Signal::Tstp) => self.command_all(b"p"),
             (Mode::Single, Signal::Cont) => self.command_all(b"c"),
@@ -306,7 +320,7 @@ impl Engine<'_> {
                 self.scan(eudaemon_core::scan::Event::Changed)
             }
             // Every other signal means nothing to us.
-            (Mode::Single | Mode::Scan | Mode::Up, _) => {}
+            (Mode::Single | Mode::Pair | Mode::Scan | Mode::Up, _) => {}
         }
     }
 

@@ -2,10 +2,12 @@
 
 use super::{Engine, token};
 use crate::service::{self, Files, Service, finish_arguments};
-use crate::table::About;
+use crate::table::{About, Stop};
 use crate::tree::Mode;
 use crate::vault::{Kind, Place};
+use eudaemon_core::definition::Manners;
 use eudaemon_core::scan::Part;
+use eudaemon_core::status::Dialect;
 use eudaemon_core::supervise::{Effect, Event, Hold, Role, Script, Supervisor};
 use eudaemon_core::words::{Ended, Pid, Signal};
 use eudaemon_sys::dir::{self, Dir};
@@ -21,6 +23,7 @@ impl Engine<'_> {
     pub(super) fn perform(&mut self, record: usize, effect: Effect) {
         match effect {
             Effect::Inspect => self.inspect(record),
+            Effect::Seek => self.seek(record),
             Effect::Launch { script, generation } => self.launch(record, script, generation),
             Effect::Signal {
                 role,
@@ -42,6 +45,7 @@ impl Engine<'_> {
 
     fn inspect(&mut self, record: usize) {
         let dialect = self.dialect;
+        let sessions = self.options.sessions;
         let Some(service) = self.services.get_mut(record).and_then(Option::as_mut) else {
             return;
         };
@@ -67,8 +71,14 @@ impl Engine<'_> {
                 Err(Hold::Definition)
             }
             Ok((Ok(_), false)) => Err(Hold::Trigger),
-            Ok((Ok(definition), true)) => {
+            Ok((Ok(mut definition), true)) => {
                 service.told.clear();
+                if dialect == Dialect::Runit {
+                    definition.session = sessions;
+                    // The log service's own is not run (specification §10.1).
+                    definition.finish &= service.about.part == Part::Main;
+                }
+                definition.manners = manners_of(dialect, service.about.part);
                 if definition.lock_fd.is_some() && service.lock_grant.is_none() {
                     match service.files.supervise.lock("service-lock".as_ref()) {
                         Ok(lock) => {
@@ -83,6 +93,21 @@ impl Engine<'_> {
             }
         };
         self.queue.push_back((record, Event::Inspected(found)));
+    }
+
+    /// Is there a program for this letter?
+    fn seek(&mut self, record: usize) {
+        let found = self.service(record).is_some_and(|service| {
+            let letter = service.supervisor.hook();
+            letter.and_then(hook_program).is_some_and(|program| {
+                let name = OsStr::from_bytes(program.to_bytes());
+                matches!(
+                    service.dir.look(name),
+                    Ok((_, dir::Kind::File { executable: true }))
+                )
+            })
+        });
+        self.queue.push_back((record, Event::Sought(found)));
     }
 
     // ---- launching -----------------------------------------------------------------------------------------------
@@ -126,7 +151,7 @@ impl Engine<'_> {
         };
         let definition = service.supervisor.definition();
         let output = match (service.about.part, script) {
-            (_, Script::Log | Script::Check) => None,
+            (_, Script::Log | Script::Check | Script::Hook) => None,
             (Part::Main, _) => service
                 .own_pipe
                 .as_ref()
@@ -155,7 +180,18 @@ impl Engine<'_> {
         {
             grants.push((lock.as_fd(), number));
         }
-        let program = program(script);
+        let program = match script {
+            Script::Hook => service.supervisor.hook().and_then(hook_program),
+            Script::Run
+            | Script::Start
+            | Script::Stop
+            | Script::Finish
+            | Script::Log
+            | Script::Check => Some(program(script)),
+        };
+        let Some(program) = program else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         let mut words: Vec<CString> = vec![program.to_owned()];
         if script == Script::Finish {
             let name = service.label.clone();
@@ -212,18 +248,31 @@ impl Engine<'_> {
         Ok(match spawned.failed {
             None => Event::Spawned(role, spawned.pid),
             Some((_, error)) => {
-                let label = self.label(record);
-                let file = script.file();
-                let words: [&OsStr; 4] = [
-                    "unable to start ".as_ref(),
-                    &label,
-                    "/".as_ref(),
-                    file.as_ref(),
-                ];
-                crate::report::Report("supervise").fatal(&words, &error);
+                self.tell_unstartable(record, script, program, &error);
                 Event::ExecFailed(role, spawned.pid)
             }
         })
+    }
+
+    fn tell_unstartable(&self, record: usize, script: Script, program: &CStr, error: &io::Error) {
+        let Some(service) = self.service(record) else {
+            return;
+        };
+        let verb = OsStr::new("unable to start ");
+        if self.dialect == Dialect::Runit {
+            let file = OsStr::from_bytes(program.to_bytes());
+            let (name, words) = match service.about.part {
+                Part::Main => (service.label.as_bytes(), vec![verb, file]),
+                Part::Log => {
+                    let label = service.label.as_bytes();
+                    let name = label.strip_suffix(b"/log").unwrap_or(label);
+                    (name, vec![verb, "log/".as_ref(), file])
+                }
+            };
+            return crate::report::fatal_of(OsStr::from_bytes(name), &words, error);
+        }
+        let words = [verb, &service.label, "/".as_ref(), script.file().as_ref()];
+        crate::report::Report("supervise").fatal(&words, error);
     }
 
     /// A service with an executable `log` gets its pipe when it is first needed, and keeps it.
@@ -444,7 +493,8 @@ impl Engine<'_> {
                 return Err(());
             }
         };
-        let supervisor = Supervisor::new(now, down);
+        let manners = manners_of(self.dialect, about.part);
+        let supervisor = Supervisor::new(now, down).with_manners(manners);
         self.keep(&[
             (Place::of(record, Kind::Dir), dir.as_fd()),
             (Place::of(record, Kind::Control), files.control.as_fd()),
@@ -489,10 +539,29 @@ impl Engine<'_> {
     fn begin_failed(&mut self, label: &OsStr, verb: &str, file: &OsStr, error: &io::Error) {
         let mut key = label.as_bytes().to_vec();
         key.extend_from_slice(file.as_bytes());
-        if self.options.mode == Mode::Single || self.warned.insert(key) {
+        if self.is_one_service() || self.warned.insert(key) {
+            if self.dialect == Dialect::Runit {
+                return self.tell_unbegun(label, verb, file, error);
+            }
             let told = service::told_path(label, file);
             crate::report::Report("supervise").fatal(&[verb.as_ref(), &told], error);
         }
+    }
+
+    /// In runit's words (observed with 2.1.2).
+    fn tell_unbegun(&self, label: &OsStr, verb: &str, file: &OsStr, error: &io::Error) {
+        let label = label.as_bytes();
+        let (name, file) = match label.strip_suffix(b"/log") {
+            Some(name) => (name, [b"log/", file.as_bytes()].concat()),
+            None => (label, file.as_bytes().to_vec()),
+        };
+        let (name, file) = (OsStr::from_bytes(name), OsStr::from_bytes(&file));
+        let verb = match verb {
+            "unable to acquire " if error.kind() == io::ErrorKind::WouldBlock => "unable to lock ",
+            "unable to acquire " | "unable to read " | "unable to write " => "unable to open ",
+            other => other,
+        };
+        crate::report::fatal_of(name, &[verb.as_ref(), file], error);
     }
 
     /// Makes a part known to the loop.
@@ -533,7 +602,7 @@ impl Engine<'_> {
             files,
             watch,
             supervisor,
-            held: [const { None }; 3],
+            held: [const { None }; Role::ALL.len()],
             notice: None,
             own_pipe: None,
             lock_grant: None,
@@ -617,7 +686,8 @@ impl Engine<'_> {
         let Some(service) = self.services.get_mut(record).and_then(Option::take) else {
             return;
         };
-        let written = service.write_status();
+        let words = service.write_words(self.dialect);
+        let written = words.and(service.write_status());
         if let Err(error) = written.and_then(|()| service.write_state()) {
             let told = service.told(&self.supervise_name, "status");
             self.warn_as("supervise", &["unable to write ".as_ref(), &told], &error);
@@ -630,8 +700,17 @@ impl Engine<'_> {
             inotify.remove(watch);
             self.watches.remove(&watch);
         }
-        // The keeper has a copy of the lock; unlocking the file ends it for both, so the next may begin at once.
-        let _ = dir::unlock(&service.files.lock);
+        // The keeper has a copy of the lock; unlocking the file ends it for both, so the next may begin at once. But not
+        // while the logger of the same tree still reads.
+        if self.options.mode == Mode::Pair && service.about.part == Part::Main {
+            self.lingering = service
+                .files
+                .presence
+                .as_ref()
+                .and_then(|it| it.try_clone().ok());
+        } else {
+            let _ = dir::unlock(&service.files.lock);
+        }
         self.release(&[
             Place::of(record, Kind::Dir),
             Place::of(record, Kind::Control),
@@ -641,6 +720,7 @@ impl Engine<'_> {
             Place::held(record, Role::Main),
             Place::held(record, Role::Log),
             Place::held(record, Role::Check),
+            Place::held(record, Role::Hook),
         ]);
         if service.own_pipe.is_some() {
             self.release(&[Place::of(record, Kind::Pipe)]);
@@ -656,6 +736,12 @@ impl Engine<'_> {
     pub(super) fn left(&mut self, about: About) {
         match self.options.mode {
             Mode::Single => self.done = Some(0),
+            Mode::Pair => {
+                if about.part == Part::Main {
+                    self.stop(Stop::Ordered);
+                }
+                self.scan(eudaemon_core::scan::Event::Left(about.owner, about.part));
+            }
             Mode::Scan | Mode::Up => {
                 self.scan(eudaemon_core::scan::Event::Left(about.owner, about.part))
             }
@@ -672,6 +758,40 @@ fn program(script: Script) -> &'static CStr {
         Script::Finish => c"./finish",
         Script::Log => c"./log",
         Script::Check => c"./check",
+        Script::Hook => c"./control",
+    }
+}
+
+/// The program in `control/` for a letter (runsv(8)).
+fn hook_program(letter: u8) -> Option<&'static CStr> {
+    Some(match letter {
+        b'u' => c"control/u",
+        b'd' => c"control/d",
+        b'x' => c"control/x",
+        b't' => c"control/t",
+        b'p' => c"control/p",
+        b'c' => c"control/c",
+        b'h' => c"control/h",
+        b'a' => c"control/a",
+        b'i' => c"control/i",
+        b'q' => c"control/q",
+        b'1' => c"control/1",
+        b'2' => c"control/2",
+        b'k' => c"control/k",
+        _ => return None,
+    })
+}
+
+/// A part's manners: a logger's letters are not customized, and it leaves only with its service (runsv(8)).
+fn manners_of(dialect: Dialect, part: Part) -> Manners {
+    let manners = eudaemon_config::service_dir::manners(dialect);
+    match part {
+        Part::Main => manners,
+        Part::Log => Manners {
+            hooks: false,
+            exit_stops: false,
+            ..manners
+        },
     }
 }
 

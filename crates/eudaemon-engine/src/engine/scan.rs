@@ -5,6 +5,7 @@ use crate::table::About;
 use crate::tree::{Mode, OWN_DIR};
 use crate::vault::{Kind, Place};
 use eudaemon_core::control::{Batch, Control};
+use eudaemon_core::exit::Exit;
 use eudaemon_core::scan::{Effect, Event, Id, Part, Seen};
 use eudaemon_core::status::Dialect;
 use eudaemon_core::supervise;
@@ -38,20 +39,31 @@ impl Engine<'_> {
                     Effect::List => events.push(self.list()),
                     Effect::Supervise(id, part) => {
                         if self.supervise(id, part).is_err() {
+                            if self.options.mode == Mode::Pair {
+                                self.exit = Exit::Temporary.code();
+                                events.push(Event::Stop);
+                            }
                             events.push(Event::Left(id, part));
                         }
+                    }
+                    // With runit's manners `x` takes it down, and hooks are asked once.
+                    Effect::Down(id, Part::Main) if self.dialect == Dialect::Runit => {
+                        self.command(id, Part::Main, b"x");
                     }
                     Effect::Down(id, part) => self.command(id, part, b"dx"),
                     Effect::Drain(id) => self.drain(id),
                     Effect::Rename(id, name) => self.rename(id, &name),
                     Effect::Forget(id) => self.forget(id),
-                    Effect::Finish => self.done = Some(0),
+                    Effect::Finish => self.done = Some(self.exit),
                 }
             }
         }
     }
 
     fn list(&mut self) -> Event {
+        if self.options.mode == Mode::Pair {
+            return self.list_itself();
+        }
         let mut names: Vec<Vec<u8>> = Vec::new();
         if let Err(error) = self.dir.names(|name| {
             if !name.starts_with(b".") {
@@ -101,6 +113,51 @@ impl Engine<'_> {
         Event::Listed { seen, watched }
     }
 
+    /// `runsv DIR`: the directory itself is the one service, and nothing will change that.
+    fn list_itself(&mut self) -> Event {
+        let name = self.options.dir.as_os_str().as_bytes().to_vec();
+        let logged = match self.dir.look("log".as_ref()) {
+            Ok((_, dir::Kind::Directory)) => true,
+            Ok(_) => {
+                let told = ["./log: not a directory.".as_ref()];
+                self.options.report().warn(&told, None);
+                false
+            }
+            Err(_) => false,
+        };
+        let watched = true;
+        match self.dir.id() {
+            Ok(id) => Event::Listed {
+                seen: vec![Seen { name, id, logged }],
+                watched,
+            },
+            Err(_) => Event::ListFailed,
+        }
+    }
+
+    /// Whether the tree is one service, with its `log/` or without.
+    pub(super) fn is_one_service(&self) -> bool {
+        matches!(self.options.mode, Mode::Single | Mode::Pair)
+    }
+
+    /// Whether the tree's lock is this record's as well.
+    pub(super) fn holds_lock_of(&self, record: usize) -> bool {
+        self.is_one_service()
+            && self
+                .table
+                .about(record)
+                .is_some_and(|about| about.part == Part::Main)
+    }
+
+    /// The directory of a part, by what it is called.
+    pub(super) fn open_part(&self, label: &OsStr, part: Part) -> io::Result<Dir> {
+        match (self.options.mode, part) {
+            (Mode::Pair, Part::Main) => self.dir.duplicate(),
+            (Mode::Pair, Part::Log) => self.dir.open_at("log".as_ref()),
+            (Mode::Single | Mode::Scan | Mode::Up, _) => self.dir.open_at(label),
+        }
+    }
+
     /// Whether a directory that we have not seen before changed a moment ago, or lacks its `run` still: whoever makes it
     /// is not done, and what it is missing would be missed. The originals look too seldom to notice.
     fn is_being_filled(&mut self, id: Id, name: &OsStr) -> bool {
@@ -142,10 +199,11 @@ impl Engine<'_> {
                 .and_then(|scanner| scanner.name(id))
                 .unwrap_or_default()
                 .to_vec();
-            let has_log = self
-                .dir
-                .look(&Engine::part_name(&name, Part::Log))
-                .is_ok_and(|(_, kind)| kind == dir::Kind::Directory);
+            let has_log = self.options.mode == Mode::Pair
+                || self
+                    .dir
+                    .look(&Engine::part_name(&name, Part::Log))
+                    .is_ok_and(|(_, kind)| kind == dir::Kind::Directory);
             // The scanner asks for the log first, if there is one.
             let logged = part == Part::Log;
             let builtin = logged && !has_log;
@@ -221,7 +279,7 @@ impl Engine<'_> {
             let about = self.table.about(record).ok_or(io::ErrorKind::NotFound)?;
             let dir = match part {
                 Part::Log if about.builtin => self.builtin_logger(&name)?,
-                Part::Main | Part::Log => self.dir.open_at(&label)?,
+                Part::Main | Part::Log => self.open_part(&label, part)?,
             };
             // The name may have come to mean another directory since the listing; then the next listing tells.
             if part == Part::Main && dir.id()? != id {
@@ -232,7 +290,11 @@ impl Engine<'_> {
         match opened {
             Ok((record, about, dir)) => {
                 self.warned.remove(&refused);
-                self.begin(record, about, label, dir, None)
+                let lock = match self.holds_lock_of(record) {
+                    true => self.lock.try_clone().ok(),
+                    false => None,
+                };
+                self.begin(record, about, label, dir, lock)
             }
             Err(error) => {
                 let words: [&OsStr; 2] = ["unable to start supervise ".as_ref(), &label];
@@ -353,14 +415,14 @@ impl Engine<'_> {
             Ok((record, about, dir, lock)) => {
                 if self.begin(record, about, label, dir, Some(lock)).is_err() {
                     self.table.release(record);
-                    self.done = Some(eudaemon_core::exit::Exit::Temporary.code());
+                    self.done = Some(Exit::Temporary.code());
                 }
             }
             Err(error) => {
                 self.options
                     .report()
                     .fatal(&["unable to supervise ".as_ref(), &label], &error);
-                self.done = Some(eudaemon_core::exit::Exit::Temporary.code());
+                self.done = Some(Exit::Temporary.code());
             }
         }
     }

@@ -1,3 +1,38 @@
-//! Differential judges: the same scene with Debian's runit 2.1.2 and with ours, equal to the byte.
+//! Differential judges: the same scene with Debian's runit 2.1.2 and with ours, equal to the byte; also crossed, their `sv` on
+//! our supervisors and ours on theirs.
+//!
+//! **Not compared, on purpose:** what the original's sv says of a service within the second in which its runsv naps (it is told
+//! of a command late; ours is not); the pids and seconds; `start`, `stop`, `notify` and s6's files, which runit does not know.
 
+mod directories;
+mod runsv;
+mod runsvdir;
+mod sv;
 mod svlogd;
+
+use eudaemon_lab::{Running, Stage};
+
+/// Starts runsv and waits until sv finds it.
+fn runsv(s: &Stage, dir: &str) -> Running {
+    let running = s.begin(&format!("runsv {dir}"));
+    s.soon(&format!("sv status ./{dir}"), || {
+        s.ask(&format!("sv status ./{dir}")).code == 0
+    });
+    running
+}
+
+/// Waits until sv's words about a service contain `part`.
+fn until(s: &Stage, service: &str, part: &str) {
+    s.soon(&format!("sv status {service} to say {part:?}"), || {
+        s.ask(&format!("sv status {service}")).out.contains(part)
+    });
+}
+
+/// The pid sv names first.
+fn pid(s: &Stage, service: &str) -> i32 {
+    let line = s.ask(&format!("sv status {service}")).out;
+    line.split_once("(pid ")
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .and_then(|(pid, _)| pid.parse().ok())
+        .unwrap_or_else(|| panic!("no pid in {line:?}"))
+}

@@ -54,7 +54,7 @@ pub fn envdir(call: &Call) -> u8 {
     };
     let encores = "envdir [ -p prefix ] dir child";
     let (prefix, words) = match dialect {
-        Dialect::Classic => (None, call.words.as_slice()),
+        Dialect::Classic | Dialect::Runit => (None, call.words.as_slice()),
         Dialect::Encore => match options(&call.words) {
             Ok(read) => read,
             Err(complain) => {

@@ -58,7 +58,7 @@ pub fn setuidgid(call: &Call) -> u8 {
     };
     let plain = "setuidgid account child";
     let (all_groups, words) = match dialect {
-        Dialect::Classic => (false, call.words.as_slice()),
+        Dialect::Classic | Dialect::Runit => (false, call.words.as_slice()),
         Dialect::Encore => match options(&call.words) {
             Ok(read) => read,
             Err(letter) => {

@@ -2,7 +2,7 @@
 
 extern crate std;
 use crate::control::Batch;
-use crate::definition::Definition;
+use crate::definition::{Definition, Manners};
 use crate::supervise::{Effect, Event, Hold, Now, Role, Supervisor};
 use crate::time::{Mono, Wall};
 use crate::words::{Ended, Pid};
@@ -63,6 +63,10 @@ pub(super) fn check(script: &str) -> Supervisor {
                         "finish" => definition.finish = true,
                         "log" => (definition.log, definition.encore) = (true, true),
                         "check" => definition.check = true,
+                        "control" => {
+                            (definition.hooks, definition.manners) = (true, Manners::AUTO);
+                        }
+                        "runit" => definition.manners = Manners::RUNIT,
                         "no-run" => definition.run = false,
                         "kill=200" => definition.timeout_kill = Some(Duration::from_millis(200)),
                         word => panic!("unknown file {word:?}"),
@@ -81,6 +85,10 @@ pub(super) fn check(script: &str) -> Supervisor {
                     "logspawned" => Event::Spawned(Role::Log, pid()),
                     "logexited" => Event::Exited(Role::Log, ended()),
                     "checkspawned" => Event::Spawned(Role::Check, pid()),
+                    "sought" => Event::Sought(words[2] == "yes"),
+                    "hookspawned" => Event::Spawned(Role::Hook, pid()),
+                    "hookfailed" => Event::ExecFailed(Role::Hook, pid()),
+                    "hookexited" => Event::Exited(Role::Hook, ended()),
                     "checkexited" => Event::Exited(Role::Check, ended()),
                     word => panic!("unknown event {word:?} in {line:?}"),
                 };
@@ -93,6 +101,7 @@ pub(super) fn check(script: &str) -> Supervisor {
             .filter(|effect| **effect != Effect::Sweep)
             .map(|effect| match effect {
                 Effect::Inspect => "inspect".into(),
+                Effect::Seek => "seek".into(),
                 Effect::Launch { script, .. } => format!("launch {}", script.file()),
                 Effect::Signal {
                     role,

@@ -66,9 +66,9 @@ fn about_letter(name: &OsStr, what: &[u8], letter: u8) {
 }
 
 /// As [`Report::fatal`] of a supervisor that names itself after its service, as runit's does: `runsv NAME: fatal: …`.
-pub fn fatal_of(service: &OsStr, text: &[&OsStr], error: &io::Error) {
+pub fn fatal_of(service: &OsStr, text: &[&OsStr], error: Option<&io::Error>) {
     let start = ["runsv ".as_ref(), service, ": fatal: ".as_ref()];
-    told(&start, text, Some(error));
+    told(&start, text, error);
 }
 
 fn told(start: &[&OsStr], text: &[&OsStr], error: Option<&io::Error>) {

@@ -269,7 +269,7 @@ impl Engine<'_> {
                     (name, vec![verb, "log/".as_ref(), file])
                 }
             };
-            return crate::report::fatal_of(OsStr::from_bytes(name), &words, error);
+            return crate::report::fatal_of(OsStr::from_bytes(name), &words, Some(error));
         }
         let words = [verb, &service.label, "/".as_ref(), script.file().as_ref()];
         crate::report::Report("supervise").fatal(&words, error);
@@ -561,7 +561,11 @@ impl Engine<'_> {
             "unable to acquire " | "unable to read " | "unable to write " => "unable to open ",
             other => other,
         };
-        crate::report::fatal_of(name, &[verb.as_ref(), file], error);
+        if error.kind() == io::ErrorKind::IsADirectory && file.as_bytes().ends_with(b"/control") {
+            let words = [file, " exists but is not a fifo".as_ref()];
+            return crate::report::fatal_of(name, &words, None);
+        }
+        crate::report::fatal_of(name, &[verb.as_ref(), file], Some(error));
     }
 
     /// Makes a part known to the loop.

@@ -111,10 +111,14 @@ fn session(pid: i32) -> String {
 #[test]
 fn sessions_are_made_only_when_asked_for() {
     both_runit("runsvdir-sessions", |s| {
-        s.script("sv/a/run", "exec sleep 1000");
-        s.script("sv/b/run", "exec sleep 1000");
-        for line in ["runsvdir sv", "runsvdir -P sv"] {
-            let running = runsvdir(s, line, &["a", "b"]);
+        // The original goes before its runsv have gone, so each has a directory of its own.
+        for (line, dir) in [("runsvdir sv", "sv"), ("runsvdir -P sv2", "sv2")] {
+            s.script(format!("{dir}/a/run"), "exec sleep 1000");
+            s.script(format!("{dir}/b/run"), "exec sleep 1000");
+            let running = s.begin(line);
+            for name in ["a", "b"] {
+                until(s, &format!("./{dir}/{name}"), "run:");
+            }
             let own = session(running.pid);
             let theirs: Vec<String> = s.named("sleep").into_iter().map(session).collect();
             let shared = theirs.iter().filter(|theirs| **theirs == own).count();

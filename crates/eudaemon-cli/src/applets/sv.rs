@@ -338,9 +338,10 @@ fn status(caller: &Caller, services: &mut [Service<'_>]) -> u8 {
             Ok(seen) => {
                 down = !seen.runs();
                 let mut line = seen.sentence(service.shown());
-                if let Some(log) = service.log_sentence() {
+                if let Some((log, well)) = service.log_sentence() {
                     line.extend_from_slice(b"; ");
                     line.extend_from_slice(&log);
+                    failures += u32::from(!well);
                 }
                 say(&line);
             }

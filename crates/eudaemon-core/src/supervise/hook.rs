@@ -54,6 +54,18 @@ impl Pending {
             None => false,
         }
     }
+    /// Whether `d` or `x` is among them.
+    fn lowers(self) -> bool {
+        self.0
+            .iter()
+            .filter_map(|byte| command_of(*byte))
+            .any(|command| {
+                matches!(
+                    command.control,
+                    Control::Down | Control::DownPersist | Control::Exit
+                )
+            })
+    }
     fn pop(&mut self) -> Option<Command> {
         let command = command_of(self.0[0])?;
         self.0.rotate_left(1);
@@ -214,7 +226,10 @@ impl Supervisor {
                 }
                 let down = match command.control {
                     Control::Down | Control::DownPersist | Control::Exit => true,
-                    Control::Send(Signal::Term) => self.want == Wanted::Down,
+                    // Unless the letter that said so has yet to ask, and will come to this.
+                    Control::Send(Signal::Term) => {
+                        self.want == Wanted::Down && !self.pending.lowers()
+                    }
                     _ => false,
                 };
                 if down {

@@ -651,6 +651,27 @@ fn down_asks_twice_and_the_first_may_see_to_it() {
 }
 
 #[test]
+fn a_term_that_is_still_asked_about_is_not_taken_for_the_down_behind_it() {
+    check(
+        "
+           0ms deadline       -> inspect
+           0ms inspected control -> seek
+           0ms sought no      -> launch run
+           5ms spawned 7      -> publish
+        1500ms control t      -> seek
+        1500ms sought yes     -> launch control
+        1501ms hookspawned 5  ->
+        1502ms control d      -> publish
+        1503ms hookexited 0   -> seek
+        1503ms sought yes     -> launch control
+        1504ms hookspawned 6  ->
+        1505ms hookexited 0   -> main 7 CONT, publish, seek
+        1505ms sought no      ->
+    ",
+    );
+}
+
+#[test]
 fn runits_exit_takes_down_and_its_finish_is_shown_and_deaf() {
     let machine = check(
         "

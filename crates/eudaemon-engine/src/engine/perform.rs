@@ -503,11 +503,13 @@ impl Engine<'_> {
         self.table.save(record, &supervisor);
         self.install(record, about, label, dir, files, supervisor);
         self.mark_dirty(record);
+        self.flush();
+        // Only now does `svok` say yes: whoever waits for it finds a status. And only then is it started: a `run` may ask its
+        // own supervisor for something (`sv once .`).
+        self.open_presence(record);
         self.queue.push_back((record, Event::Deadline));
         self.drain_queue();
         self.flush();
-        // Only now does `svok` say yes: whoever waits for it finds a status.
-        self.open_presence(record);
         Ok(())
     }
 

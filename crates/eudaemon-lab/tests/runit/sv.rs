@@ -181,7 +181,12 @@ fn finish_is_told_of() {
         let _running = runsv(s, "a");
         until(s, "./a", "run:");
         s.play("sv down ./a");
+        // The original shows the state before it has a pid.
+        until(s, "./a", "want down");
         until(s, "./a", "finish:");
+        s.soon("its pid", || {
+            !s.ask("sv status ./a").out.contains("normally up")
+        });
         s.play("sv status ./a");
         s.play("sv -w 1 stop ./a");
         s.write("a/enough", "");

@@ -189,8 +189,8 @@ impl<'a> Service<'a> {
         self.within(&self.dir, || look_here(self.place))
     }
 
-    /// The words about its `log/`, if there is something of that name.
-    pub(super) fn log_sentence(&self) -> Option<Vec<u8>> {
+    /// The words about its `log/`, if there is something of that name, and whether they are good.
+    pub(super) fn log_sentence(&self) -> Option<(Vec<u8>, bool)> {
         let log = self.dir.join("log");
         let word = OsStr::new("log");
         match std::fs::metadata(&log) {
@@ -198,11 +198,12 @@ impl<'a> Service<'a> {
             Ok(data) if !data.is_dir() => {
                 let shown = [self.shown.as_bytes(), b"/log"].concat();
                 let told = "unable to change directory: not a directory".to_owned();
-                Some(Trouble::Warning(told).sentence(OsStr::from_bytes(&shown)))
+                let told = Trouble::Warning(told).sentence(OsStr::from_bytes(&shown));
+                Some((told, false))
             }
             Ok(_) | Err(_) => Some(match self.within(&log, || look_here(self.place)) {
-                Ok(seen) => seen.sentence(word),
-                Err(trouble) => trouble.sentence(word),
+                Ok(seen) => (seen.sentence(word), true),
+                Err(trouble) => (trouble.sentence(word), false),
             }),
         }
     }

@@ -14,9 +14,6 @@ use std::path::{Path, PathBuf};
 /// Pages of formats, which belong to no program.
 const FORMATS: [&str; 2] = ["eudaemon-log", "eudaemon-service"];
 
-/// Programs whose pages are there before them. To be emptied when they come.
-const COMING: [&str; 3] = ["runsv", "runsvdir", "sv"];
-
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man")
 }
@@ -111,7 +108,6 @@ fn every_program_has_its_page_and_no_page_is_without_a_program() {
     for page in &pages {
         let known = page.stem() == "eudaemon"
             || FORMATS.contains(&page.stem())
-            || COMING.contains(&page.stem())
             || APPLETS.iter().any(|applet| applet.name == page.stem());
         if !known {
             found.push(format!("{}: there is no such program", page.file()));
@@ -131,16 +127,13 @@ fn the_table_of_programs_is_that_of_the_binary() {
         .lines()
         .filter_map(|line| line.strip_prefix("| [")?.split_once("](man/"));
     let told: Vec<(String, String)> = rows
-        .filter(|(name, _)| !COMING.contains(name))
         .map(|(name, rest)| {
             let purpose = rest.split(" | ").nth(1).unwrap_or_default();
             (name.to_owned(), purpose.to_owned())
         })
         .collect();
-    let rows = APPLETS
+    let rows: Vec<_> = APPLETS
         .iter()
-        .filter(|applet| !COMING.contains(&applet.name));
-    let rows: Vec<_> = rows
         .map(|applet| (applet.name.to_owned(), applet.purpose.to_owned()))
         .collect();
     let found = compare("program", &rows, &told);

@@ -10,8 +10,8 @@ use std::ffi::OsStr;
 pub const RUNSV: Applet = Applet {
     name: "runsv",
     main,
-    synopsis: "DIR",
-    purpose: "starts and watches one service and its log service",
+    synopsis: "SERVICE",
+    purpose: "starts and watches a service and its logger",
     options: &[],
     exits: &[
         ("0", "told to exit, and both are down"),

@@ -24,25 +24,22 @@ use std::time::Duration;
 pub const SV: Applet = Applet {
     name: "sv",
     main,
-    synopsis: "[-v] [-w SECONDS] COMMAND SERVICE...",
-    purpose: "controls services and waits for it to happen",
+    synopsis: "[-v] [-w SEC] COMMAND SERVICE...",
+    purpose: "controls services, and waits for them",
     options: &[
         (
             "-v",
             "wait for up, down, once, term, cont and exit, and report",
         ),
-        (
-            "-w SECONDS",
-            "wait so long instead of 7 seconds; implies -v",
-        ),
+        ("-w SEC", "wait so long instead of 7 seconds; implies -v"),
     ],
     exits: &[
         ("0", "done, and happened where it was waited for"),
         ("1-99", "so many services failed, or were not in time"),
         ("100", "usage, or the current directory cannot be opened"),
         (
-            "1, 2, 3, 151",
-            "as an LSB init script: failed, usage, not running, error",
+            "151",
+            "as an init script: an error; there 1 is a failure, 2 usage and 3 not running",
         ),
     ],
 };

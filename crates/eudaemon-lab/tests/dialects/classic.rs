@@ -128,7 +128,7 @@ fn another_word_is_refused() {
     let Some(h) = House::new("dialect-word") else {
         return;
     };
-    let h = h.with("EUDAEMON_DIALECT", "runit");
+    let h = h.with("EUDAEMON_DIALECT", "perp");
     h.script("a/run", RUN);
     let refused = h.ask("supervise a");
     assert_eq!(refused.code, 100);

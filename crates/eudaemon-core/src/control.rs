@@ -167,6 +167,14 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Whether it takes a service down: `d`, `D`, and `x` where it does.
+    #[must_use]
+    pub const fn lowers(self) -> bool {
+        matches!(self, Control::Down | Control::DownPersist | Control::Exit)
+    }
+}
+
 /// Which of a service's processes a command is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Target {

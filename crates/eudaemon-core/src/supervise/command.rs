@@ -87,7 +87,20 @@ impl Supervisor {
             Control::Pause => Signal::Stop,
             Control::Continue => Signal::Cont,
             Control::Send(signal) => signal,
-            _ => return,
+            // These are no signals.
+            Control::Up
+            | Control::UpPersist
+            | Control::Once
+            | Control::Down
+            | Control::DownPersist
+            | Control::NoRestart
+            | Control::NoRestartPersist
+            | Control::Exit
+            | Control::SendGroup(_)
+            | Control::SelectMain
+            | Control::SelectLog
+            | Control::ToGroup
+            | Control::ToProcess => return,
         };
         let Some(pid) = self.child_to_signal(signal) else {
             return;
@@ -98,16 +111,11 @@ impl Supervisor {
             signal,
             group: command.group,
         });
-        match command.control {
-            Control::Pause | Control::Continue => {
-                self.paused = command.control == Control::Pause;
-                out.push(Effect::Publish);
-            }
-            _ => {
-                if self.told_to_end(signal) {
-                    out.push(Effect::Publish);
-                }
-            }
+        if matches!(command.control, Control::Pause | Control::Continue) {
+            self.paused = command.control == Control::Pause;
+            out.push(Effect::Publish);
+        } else if self.told_to_end(signal) {
+            out.push(Effect::Publish);
         }
     }
 

@@ -59,12 +59,7 @@ impl Pending {
         self.0
             .iter()
             .filter_map(|byte| command_of(*byte))
-            .any(|command| {
-                matches!(
-                    command.control,
-                    Control::Down | Control::DownPersist | Control::Exit
-                )
-            })
+            .any(|command| command.control.lowers())
     }
     fn pop(&mut self) -> Option<Command> {
         let command = command_of(self.0[0])?;
@@ -215,23 +210,19 @@ impl Supervisor {
                 // It may have ended meanwhile, and what runs now is not what was meant.
                 if self.run_pid().is_some() && self.hook_for == self.starts {
                     self.delivered = byte_of(command);
-                    match command.control {
-                        Control::Down | Control::DownPersist | Control::Exit => {
-                            self.lower(now, !done, out);
-                            out.push(Effect::Publish);
-                        }
-                        _ if done => self.delivered = 0,
-                        _ => self.deliver(now, command, out),
+                    if command.control.lowers() {
+                        self.lower(now, !done, out);
+                        out.push(Effect::Publish);
+                    } else if done {
+                        self.delivered = 0;
+                    } else {
+                        self.deliver(now, command, out);
                     }
                 }
-                let down = match command.control {
-                    Control::Down | Control::DownPersist | Control::Exit => true,
-                    // Unless the letter that said so has yet to ask, and will come to this.
-                    Control::Send(Signal::Term) => {
-                        self.want == Wanted::Down && !self.pending.lowers()
-                    }
-                    _ => false,
-                };
+                // TERM too, where it is wanted down, unless the letter that said so has yet to ask and will come to this.
+                let term = command.control == Control::Send(Signal::Term);
+                let down = command.control.lowers()
+                    || (term && self.want == Wanted::Down && !self.pending.lowers());
                 if down {
                     let last = if self.leaving {
                         Control::Exit
@@ -263,20 +254,18 @@ impl Supervisor {
         if self.asks_first(command, out) {
             return;
         }
-        match command.control {
-            // `run` has ended meanwhile: what was wanted then was known then.
-            Control::Down | Control::DownPersist | Control::Exit => {}
-            _ => self.deliver(now, command, out),
+        // If `run` has ended meanwhile: what was wanted then was known then.
+        if !command.control.lowers() {
+            self.deliver(now, command, out);
         }
     }
 
     pub(super) fn adopt_hook(&mut self, now: Now, fact: Fact, out: &mut Vec<Effect>) {
         if let Some(command) = command_of(self.delivered).filter(|_| self.hook_for == self.starts) {
-            match command.control {
-                Control::Down | Control::DownPersist | Control::Exit => {
-                    self.lower(now, self.termed, out);
-                }
-                _ => self.deliver(now, command, out),
+            if command.control.lowers() {
+                self.lower(now, self.termed, out);
+            } else {
+                self.deliver(now, command, out);
             }
         }
         match (self.hook, fact) {

@@ -154,7 +154,7 @@ fn hooks_are_asked() {
         );
         for letter in "udxcpthaiq12k".chars() {
             s.script(
-                &format!("a/control/{letter}"),
+                format!("a/control/{letter}"),
                 &format!("echo \"hook {letter} $# $0\" >> said; exit $(cat code)"),
             );
         }

@@ -7,9 +7,10 @@ use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use eudaemon_core::words::{Ended, Pid};
 use rustix::process::WaitOptions;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// What a helper is started with.
 #[derive(Debug)]
@@ -30,6 +31,16 @@ pub struct Helper<'a> {
 
 /// The running program's own file, even if it was renamed or replaced since.
 pub const OWN_FILE: &CStr = c"/proc/self/exe";
+
+/// Our own environment, as a helper is given it.
+#[must_use]
+pub fn own_environment() -> Vec<CString> {
+    let entries = std::env::vars_os().filter_map(|(name, value)| {
+        let text = [name.as_bytes(), b"=", value.as_bytes()].concat();
+        CString::new(text).ok()
+    });
+    entries.collect()
+}
 
 /// Starts a helper with an empty signal mask and SIGPIPE at its default, which our start had changed.
 ///

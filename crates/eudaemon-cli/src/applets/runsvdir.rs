@@ -94,6 +94,8 @@ fn show(dir: &OsStr, log: &OsStr) -> io::Result<()> {
         argv: &[c"readproctitle", c"runsvdir", &dir, &word, &room],
         environment: &[],
         streams: [Some(reader.as_fd()), None, None],
+        more: &[],
+        folder: None,
     })?;
     exec::replace_stderr(writer)
 }

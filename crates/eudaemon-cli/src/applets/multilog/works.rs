@@ -265,12 +265,7 @@ fn run(shared: &Shared, command: &[u8], [input, output, state, newstate]: [&File
     let Ok(command) = CString::new(command) else {
         return false;
     };
-    let environment: Vec<CString> = std::env::vars_os()
-        .filter_map(|(name, value)| {
-            let text = [name.as_bytes(), b"=", value.as_bytes()].concat();
-            CString::new(text).ok()
-        })
-        .collect();
+    let environment = exec::own_environment();
     let environment: Vec<_> = environment.iter().map(CString::as_c_str).collect();
     let helper = Helper {
         file: c"/bin/sh",

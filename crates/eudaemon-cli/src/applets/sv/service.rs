@@ -338,17 +338,15 @@ fn look_here(place: &Place) -> Result<Seen, Trouble> {
 /// Runs `./check` from here and waits for it. What it prints is for nobody.
 fn run_check() -> io::Result<bool> {
     let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
-    let environment: Vec<CString> = std::env::vars_os()
-        .filter_map(|(name, value)| {
-            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
-        })
-        .collect();
+    let environment = exec::own_environment();
     let environment: Vec<&std::ffi::CStr> = environment.iter().map(CString::as_c_str).collect();
     let check = exec::spawn(&Helper {
         file: c"./check",
         argv: &[c"check"],
         environment: &environment,
         streams: [None, Some(null.as_fd()), None],
+        more: &[],
+        folder: None,
     })?;
     Ok(exec::wait(check)?.is_success())
 }

@@ -10,7 +10,6 @@ use eudaemon_sys::{clock, file};
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 /// How long a processor that failed rests. Differs: the original starts it again at once, and keeps a processor busy with
@@ -84,12 +83,7 @@ impl Processor {
         drop(folder.append("state", 0o644)?);
         let state = folder.read("state")?;
         let new_state = folder.create("newstate", 0o644)?;
-        let environment: Vec<CString> = std::env::vars_os()
-            .filter_map(|(name, value)| {
-                let bytes = [name.into_vec(), value.into_vec()].join(&b'=');
-                CString::new(bytes).ok()
-            })
-            .collect();
+        let environment = exec::own_environment();
         let environment: Vec<_> = environment.iter().map(CString::as_c_str).collect();
         let helper = Helper {
             file: c"/bin/sh",

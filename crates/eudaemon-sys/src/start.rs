@@ -1,7 +1,7 @@
 //! How the one binary begins: its own `main`, in the place of the one Rust's standard library would bring.
 //!
 //! A link of a chain lives for a tenth of a millisecond. std's start-up (a signal stack with its guard page, two signal
-//! handlers, a poll) would be an eighth of that, and it forgets what our caller handed on. What std promises is kept:
+//! handlers, a poll) would be up to a tenth of that, and it forgets what our caller handed on. What std promises is kept:
 //! descriptors 0, 1 and 2 are open, and SIGPIPE is ignored. Not kept: the message at a stack overflow, which is a plain
 //! SIGSEGV, and `std::env::args`, which knows nothing with musl: the words are given to the program instead.
 //! Source: std, `rt.rs`, `sys/pal/unix/mod.rs` and `sys/args/unix.rs`, 1.95.

@@ -31,7 +31,7 @@ impl Clock {
         Ok(Clock {
             took: compile_with_libc(out, "took")?,
             end: compile(out, "true")?,
-            file: scratch.join("took"),
+            file: scratch.join("figures"),
         })
     }
 

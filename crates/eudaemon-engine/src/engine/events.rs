@@ -124,6 +124,10 @@ impl Engine<'_> {
                 && service.supervisor.child(role).is_some()
         });
         if known {
+            // What it wrote into `control` before it ended was said before (`sv down .` in a `finish`).
+            if role == Role::Main {
+                self.on_control(record);
+            }
             self.queue
                 .push_back((record, Event::Exited(role, Ended::from_wait(status))));
         } else {

@@ -58,11 +58,17 @@ fn files(s: &Stage, dir: &str) -> String {
 /// Notes what the files say once the status tells `part`.
 fn note_at(s: &Stage, what: &str, stat: &str) {
     s.soon(what, || s.read("a/supervise/stat") == stat);
-    // The words are written before the status by one and after it by the other.
+    // The words are written before the status: it has come when it tells the same state.
+    let state = match stat.split([',', '\n']).next() {
+        Some("run") => 1,
+        Some("finish") => 2,
+        _ => 0,
+    };
     let mut last = String::new();
     s.soon("the files to agree", || {
+        let status = fs::read(s.path("a/supervise/status")).unwrap_or_default();
         let now = files(s, "a");
-        let same = now == last;
+        let same = now == last && status.get(19) == Some(&state);
         last = now;
         same
     });

@@ -7,7 +7,9 @@
 
 mod adopt;
 mod clients;
+mod coming;
 mod events;
+mod launch;
 mod perform;
 mod scan;
 mod succession;

@@ -44,10 +44,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs `runsvdir`.
 pub fn main(call: &Call) -> u8 {
-    let (sessions, words) = match call.words.split_first() {
-        Some((first, rest)) if first == "-P" => (true, rest),
-        Some(_) | None => (false, call.words.as_slice()),
-    };
+    // Only the first word can be an option, and only its first letters count. Source: runsvdir 2.1.2, observed.
+    let first = call.words.first().map(|word| word.as_bytes());
+    let sessions = first.is_some_and(|word| word.starts_with(b"-P"));
+    let ended = first.is_some_and(|word| word.starts_with(b"--"));
+    let words = &call.words[usize::from(sessions || ended)..];
     let Some((dir, rest)) = words.split_first() else {
         return runsv::usage("runsvdir [-P] dir");
     };

@@ -8,6 +8,7 @@ mod service;
 
 use super::place::{Home, Place};
 use super::{Applet, Call};
+use crate::args::{Opt, Options};
 use crate::report::{self, Report};
 use eudaemon_core::exit::Exit;
 use eudaemon_core::status::Dialect;
@@ -207,44 +208,24 @@ struct Words<'a> {
 fn read_words<'a>(caller: &Caller, words: &'a [OsString]) -> Result<Words<'a>, u8> {
     let mut told = None;
     let mut verbose = caller.script.is_some();
-    let mut rest = words;
-    while let Some((word, after)) = rest.split_first() {
-        let bytes = word.as_encoded_bytes();
-        let [b'-', letters @ ..] = bytes else { break };
-        if letters.is_empty() {
-            break;
-        }
-        rest = after;
-        if letters == b"-" {
-            break;
-        }
-        let mut letters = letters;
-        while let Some((&letter, more)) = letters.split_first() {
-            letters = more;
-            match letter {
-                b'v' => verbose = true,
-                b'w' => {
-                    let value = if more.is_empty() {
-                        let Some((value, after)) = rest.split_first() else {
-                            let told = "sv: option requires an argument -- w";
-                            report::line(&[told.as_ref()]);
-                            return Err(caller.usage());
-                        };
-                        rest = after;
-                        value.as_encoded_bytes()
-                    } else {
-                        more
-                    };
-                    letters = b"";
-                    told = Some(seconds(value));
-                }
-                other => {
-                    Report::illegal_option(OsStr::new("sv"), other);
+    let mut options = Options::new(words, |letter| matches!(letter, b'v' | b'w'));
+    while let Some(option) = options.next() {
+        match option {
+            Opt::Letter(b'w') => {
+                let Some(value) = options.argument() else {
+                    Report::missing_argument(OsStr::new("sv"), b'w');
                     return Err(caller.usage());
-                }
+                };
+                told = Some(seconds(value.as_encoded_bytes()));
+            }
+            Opt::Letter(_) => verbose = true,
+            Opt::Unknown(letter) => {
+                Report::illegal_option(OsStr::new("sv"), letter);
+                return Err(caller.usage());
             }
         }
     }
+    let rest = options.rest();
     let named = std::env::var_os("SVWAIT").map(|value| seconds(value.as_encoded_bytes()));
     let wait = (verbose || told.is_some()).then(|| told.or(named).unwrap_or(WAIT));
     Ok(Words { wait, rest })

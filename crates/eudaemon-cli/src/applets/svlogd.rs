@@ -10,6 +10,7 @@ mod directory;
 mod processor;
 
 use super::{Applet, Call};
+use crate::args::{self, Opt};
 use crate::report::{Report, line};
 use directory::LogDirectory;
 use eudaemon_core::exit::Exit;
@@ -119,46 +120,39 @@ fn read<'a>(words: &'a [OsString], name: &str) -> Option<Options<'a>> {
     };
     let (mut by, mut also) = (None, None);
     let mut buffer = 1024;
-    while let Some((word, rest)) = options.paths.split_first() {
-        let Some(mut letters) = word.as_bytes().strip_prefix(b"-").filter(|l| !l.is_empty()) else {
-            break;
-        };
-        options.paths = rest;
-        if letters[0] == b'-' {
-            break;
-        }
-        while let Some((&letter, more)) = letters.split_first() {
-            letters = more;
-            match letter {
-                b't' => options.stamp = options.stamp.more(),
-                b'v' => options.verbose = true,
-                b'r' | b'R' | b'l' | b'b' => {
-                    let value = if !more.is_empty() {
-                        more
-                    } else if let Some((value, rest)) = options.paths.split_first() {
-                        options.paths = rest;
-                        value.as_bytes()
-                    } else {
-                        let text = [name, ": option requires an argument -- "].map(OsStr::new);
-                        line(&[text[0], text[1], OsStr::from_bytes(&[letter])]);
-                        return None;
-                    };
-                    let size = usize::try_from(number(value)).unwrap_or(usize::MAX);
-                    match letter {
-                        b'r' => by = Some(*value.first().filter(|_| value.len() == 1)?),
-                        b'R' => also = Some(value.to_vec()),
-                        b'l' => options.line_bytes = if size > 0 { size } else { LINE_SIZE },
-                        _ => (buffer, options.read_bytes) = (size, size),
-                    }
-                    letters = b"";
-                }
-                _ => {
-                    Report::illegal_option(OsStr::new(name), letter);
-                    return None;
-                }
+    let mut letters = args::Options::new(words, |letter| b"tvrRlb".contains(&letter));
+    while let Some(letter) = letters.next() {
+        let letter = match letter {
+            Opt::Letter(letter) => letter,
+            Opt::Unknown(letter) => {
+                Report::illegal_option(OsStr::new(name), letter);
+                return None;
             }
+        };
+        match letter {
+            b't' => {
+                options.stamp = options.stamp.more();
+                continue;
+            }
+            b'v' => {
+                options.verbose = true;
+                continue;
+            }
+            _ => {}
+        }
+        let Some(value) = letters.argument().map(OsStrExt::as_bytes) else {
+            Report::missing_argument(OsStr::new(name), letter);
+            return None;
+        };
+        let size = usize::try_from(number(value)).unwrap_or(usize::MAX);
+        match letter {
+            b'r' => by = Some(*value.first().filter(|_| value.len() == 1)?),
+            b'R' => also = Some(value.to_vec()),
+            b'l' => options.line_bytes = if size > 0 { size } else { LINE_SIZE },
+            _ => (buffer, options.read_bytes) = (size, size),
         }
     }
+    options.paths = letters.rest();
     if by.is_some() || also.is_some() {
         options.replace = Some(Replace {
             by: by.unwrap_or(b'_'),

@@ -1,8 +1,8 @@
 //! Effects of a supervisor, carried to the kernel.
 
+use super::Engine;
 use super::coming::manners_of;
 use super::launch::hook_program;
-use super::Engine;
 use crate::service::{self};
 use crate::vault::{Kind, Place};
 use eudaemon_core::scan::Part;

@@ -1,7 +1,7 @@
 //! `--help` is to each historic program what it always was: a directory, a pattern, a program, an end of options, or wrong.
 //!
-//! **Not compared:** svscanboot, whose original goes on where there is no such directory (observed with 0.76-8.1); programs
-//! without an original on Debian.
+//! **Not compared:** svscanboot, whose original goes on where there is no such directory (observed with 0.76-8.1); runsvdir
+//! with a directory, for which it waits; programs without an original on Debian.
 
 use eudaemon_lab::{Bins, Subject, World, bins};
 use std::collections::BTreeMap;
@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 fn answers(w: &World, subject: &Bins, names: &str, words: &[&str]) -> BTreeMap<String, String> {
     let played = names.lines().filter_map(|name| {
         let program = subject.dir().join(name);
-        if name == "svscanboot" || !program.exists() {
+        let waits = name == "svscanboot" || (name == "runsvdir" && words.len() > 1);
+        if waits || !program.exists() {
             return None;
         }
         let program = program.display().to_string();

@@ -18,7 +18,6 @@ use super::{Applet, Call};
 use crate::report::Report;
 use eudaemon_core::exit::Exit;
 use eudaemon_core::log::Script;
-use eudaemon_core::status::Dialect;
 use eudaemon_sys::file;
 use logger::Logger;
 use std::ffi::OsStr;
@@ -101,11 +100,6 @@ pub fn main(call: &Call) -> u8 {
             return REPORT.refuse(&text, Exit::Permanent);
         }
     };
-    if dialect == Dialect::Auto {
-        for at in &script.unknown {
-            REPORT.warn(&[OsStr::new("unknown action: "), &call.words[*at]], None);
-        }
-    }
     // From here on these end nothing before they are read, and no input has been read.
     let ears = match Ears::open() {
         Ok(ears) => ears,

@@ -116,8 +116,6 @@ pub struct Script {
     pub receivers: Vec<Receiver>,
     /// The log directories, in order.
     pub directories: Vec<Directory>,
-    /// Which of the arguments, counted from 0, nobody defined.
-    pub unknown: Vec<usize>,
 }
 
 /// An argument that is ours and makes no sense. It is refused, for a log without what was asked for is worse than none.
@@ -205,12 +203,8 @@ impl Script {
                 b'w' if encore && rest.contains(&b'/') => return Err(Refusal(at)),
                 b'w' if encore => plan.code = rest.to_vec(),
                 b'F' | b'S' if encore => globs = letter == b'F',
-                b'%' if ours => match script.setting(rest, at, &mut plan) {
-                    Setting::Done => {}
-                    Setting::Unknown => script.unknown.push(at),
-                    Setting::Senseless => return Err(Refusal(at)),
-                },
-                _ => script.unknown.push(at),
+                b'%' if ours => script.setting(rest, at, &mut plan).ok_or(Refusal(at))?,
+                _ => {}
             }
         }
         Ok(script)
@@ -232,8 +226,8 @@ impl Script {
         });
     }
 
-    /// `%NAME` or `%NAME=VALUE`: what the family has no letter for.
-    fn setting(&mut self, text: &[u8], at: usize, plan: &mut Directory) -> Setting {
+    /// `%NAME` or `%NAME=VALUE`: what the family has no letter for. `None` if it makes no sense.
+    fn setting(&mut self, text: &[u8], at: usize, plan: &mut Directory) -> Option<()> {
         let (name, value) = match text.iter().position(|&byte| byte == b'=') {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
             None => (text, None),
@@ -243,37 +237,28 @@ impl Script {
             (b"total", Some(value)) => match bytes(value) {
                 Some(0) => plan.total_bytes = None,
                 Some(most) => plan.total_bytes = Some(most),
-                None => return Setting::Senseless,
+                None => return None,
             },
             (b"age", Some(value)) => match duration(value) {
                 Some(age) => plan.age = (!age.is_zero()).then_some(age),
-                None => return Setting::Senseless,
+                None => return None,
             },
             (b"sync", Some(value)) => match duration(value) {
                 Some(sync) => plan.sync = (!sync.is_zero()).then_some(sync),
-                None => return Setting::Senseless,
+                None => return None,
             },
             (b"backlog", Some(value)) => match bytes(value) {
                 Some(count @ 1..) => plan.backlog = count,
-                Some(0) | None => return Setting::Senseless,
+                Some(0) | None => return None,
             },
             (b"gzip", None) => plan.processor = Some(Processor::Gzip),
             (b"keep", Some(path)) if !path.is_empty() => self.keep(path, true),
             (b"syslog", path) => self.send(path.unwrap_or(SYSLOG), Form::Syslog),
             (b"journal", path) => self.send(path.unwrap_or(JOURNAL), Form::Journal),
-            (b"stamp" | b"total" | b"age" | b"sync" | b"backlog" | b"gzip" | b"keep", _) => {
-                return Setting::Senseless;
-            }
-            _ => return Setting::Unknown,
+            _ => return None,
         }
-        Setting::Done
+        Some(())
     }
-}
-
-enum Setting {
-    Done,
-    Unknown,
-    Senseless,
 }
 
 impl Directory {

@@ -9,6 +9,7 @@
 //! Source of the rules: specification §8.
 
 mod directory;
+mod dropped;
 mod fill;
 mod glob;
 mod intent;
@@ -25,6 +26,7 @@ mod stamp;
 mod tests;
 
 pub use directory::{Code, Found, Name, Repair, recover};
+pub use dropped::Dropped;
 pub use fill::Fill;
 pub use glob::glob;
 pub use intent::{Evidence, Fate, INTENT_SIZE, Input, Intent, Seen, fate, hash};

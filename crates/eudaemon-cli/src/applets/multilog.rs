@@ -70,6 +70,10 @@ pub const MULTILOG: Applet = Applet {
             "%sync=N[ms|s]",
             "from here on: how soon lines are on the disk",
         ),
+        (
+            "%full=HOW",
+            "from here on: whether lines wait for room on the disk",
+        ),
         (".DIR, /DIR", "write selected lines to this log directory"),
     ],
     exits: &[

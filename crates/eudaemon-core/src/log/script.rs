@@ -101,6 +101,8 @@ pub struct Directory {
     pub age: Option<Duration>,
     /// How long what was written may be unknown to the disk; `None`: until the file is finished.
     pub sync: Option<Duration>,
+    /// What does not fit on a full disk is dropped and counted; else the input waits.
+    pub drops: bool,
 }
 
 /// What `multilog` was asked to do.
@@ -157,6 +159,7 @@ const DEFAULTS: Directory = Directory {
     total_bytes: None,
     age: None,
     sync: Some(Duration::from_secs(1)),
+    drops: false,
 };
 
 impl Script {
@@ -251,6 +254,8 @@ impl Script {
                 Some(count @ 1..) => plan.backlog = count,
                 Some(0) | None => return None,
             },
+            (b"full", Some(b"block")) => plan.drops = false,
+            (b"full", Some(b"drop")) => plan.drops = true,
             (b"gzip", None) => plan.processor = Some(Processor::Gzip),
             (b"keep", Some(path)) if !path.is_empty() => self.keep(path, true),
             (b"syslog", path) => self.send(path.unwrap_or(SYSLOG), Form::Syslog),

@@ -112,11 +112,13 @@ fn settings_hold_for_the_directories_behind_them() {
         "%age=2h",
         "%sync=200ms",
         "%backlog=7",
+        "%full=drop",
         "./b",
         "!",
         "w",
         "%total=0",
         "%sync=0",
+        "%full=block",
         "%gzip",
         "./c",
         "%keep=last",
@@ -153,6 +155,7 @@ fn settings_hold_for_the_directories_behind_them() {
         (&b"gz"[..], &Some(Processor::Gzip))
     );
     assert_eq!((c.total_bytes, c.sync), (None, None));
+    assert_eq!([a.drops, b.drops, c.drops], [false, true, false]);
     assert_eq!(
         script.files,
         [Keep {
@@ -185,6 +188,7 @@ fn settings_hold_for_the_directories_behind_them() {
         "%total=x",
         "%age=1y",
         "%backlog=0",
+        "%full=maybe",
         "%gzip=9",
         "%keep=",
         "wa/b",

@@ -13,12 +13,13 @@ use super::super::logging::{Dirt, Ears, Finished, Safe, Stop, lock, persist};
 use super::REPORT;
 use super::works::Works;
 use eudaemon_core::log::{
-    Code, Directory, Fill, Found, INTENT_SIZE, Intent, Name, Repair, STAMP_SIZE, Shelf, Volume,
-    recover,
+    Code, Directory, Dropped, Fill, Found, INTENT_SIZE, Intent, Name, Repair, STAMP_SIZE, Shelf,
+    Volume, recover,
 };
 use eudaemon_core::scan::Id;
 use eudaemon_core::time::Mono;
 use eudaemon_sys::clock;
+use eudaemon_sys::errno;
 use eudaemon_sys::file::{self, About, Folder};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -63,6 +64,10 @@ pub struct LogDirectory {
     born: Option<Mono>,
     /// The encoded intent.
     record: Vec<u8>,
+    /// What there was no room for.
+    dropped: Dropped,
+    /// `current` ends with a line's end, as far as is known.
+    ended: bool,
 }
 
 pub fn id(about: &About) -> Id {
@@ -195,6 +200,8 @@ impl Locked {
             size_bytes: about.size_bytes,
             shelf,
             record: Vec::with_capacity(INTENT_SIZE),
+            dropped: Dropped::default(),
+            ended: true,
         })
     }
 }
@@ -229,6 +236,11 @@ fn join(plan: &Directory, name: &str) -> std::ffi::OsString {
     let mut whole = path(plan).to_owned();
     whole.push(name);
     whole
+}
+
+/// Whether a write found no room, or none that its owner may use.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(errno::ENOSPC | errno::EDQUOT))
 }
 
 /// Makes room for the intent.
@@ -361,11 +373,65 @@ impl LogDirectory {
         )
     }
 
-    /// Appends to `current`.
-    pub fn append(&mut self, bytes: &[u8], ears: &mut Ears, safe: &mut Safe) -> Result<(), Stop> {
+    /// Appends to `current` what a piece gives it. What finds no room is dropped and counted, if that was asked for.
+    pub fn append(
+        &mut self,
+        parts: [&[u8]; 2],
+        ears: &mut Ears,
+        safe: &mut Safe,
+    ) -> Result<(), Stop> {
+        let begun = (self.size_bytes, self.ended);
+        for part in parts {
+            // There was no room for the line that tells of what was dropped before.
+            if self.dropped.is_any() || !self.write(part, ears, safe)? {
+                self.undo(begun.0);
+                self.ended = begun.1;
+                self.dropped.take(parts);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is something that was dropped and not told of.
+    pub fn has_dropped(&self) -> bool {
+        self.dropped.is_any()
+    }
+
+    /// Tells of what was dropped, as soon as there is room; whether `current` grew.
+    pub fn tell_dropped(
+        &mut self,
+        stamp: &[u8],
+        ears: &mut Ears,
+        safe: &mut Safe,
+    ) -> Result<bool, Stop> {
+        if !self.dropped.is_any() {
+            return Ok(false);
+        }
+        let begun = self.size_bytes;
+        let line = self.dropped.marker(stamp, self.ended);
+        if self.write(&line, ears, safe)? {
+            self.dropped.told();
+        } else {
+            self.undo(begun);
+        }
+        Ok(!self.dropped.is_any())
+    }
+
+    /// Tells those who hear stderr what the directory could not be told.
+    pub fn tell_lost(&self) {
+        if self.dropped.is_any() {
+            let told = self.dropped.to_string();
+            REPORT.warn(&[path(&self.plan), ": ".as_ref(), told.as_ref()], None);
+        }
+    }
+
+    /// Writes to the end of `current`; false if there is no room and what finds none is dropped.
+    fn write(&mut self, bytes: &[u8], ears: &mut Ears, safe: &mut Safe) -> Result<bool, Stop> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let mut current = &*self.current;
+            let drops = self.plan.drops;
             let written = try_on(
                 &self.plan,
                 ears,
@@ -373,10 +439,21 @@ impl LogDirectory {
                 &["/current"],
                 || match current.write(rest) {
                     Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-                    other => other,
+                    Err(error) if drops && is_full(&error) => Ok(None),
+                    other => other.map(Some),
                 },
             )?;
+            let Some(written) = written else {
+                if !self.dropped.is_any() {
+                    let full = io::Error::from_raw_os_error(errno::ENOSPC);
+                    let text = ["unable to write to ".as_ref(), path(&self.plan)];
+                    let text = [text[0], text[1], "/current, dropping".as_ref()];
+                    REPORT.warn(&text, Some(&full));
+                }
+                return Ok(false);
+            };
             self.size_bytes += written as u64;
+            self.ended = rest[written - 1] == b'\n';
             rest = &rest[written..];
         }
         if !bytes.is_empty() {
@@ -385,7 +462,7 @@ impl LogDirectory {
                 self.born = Some(clock::mono());
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes back what was appended.

@@ -226,6 +226,7 @@ impl<'a> Logger<'a> {
         let mut rest = &mut buffer[..length];
         while !rest.is_empty() {
             self.rotate_due()?;
+            self.tell_dropped()?;
             let mut most = rest.len();
             if self.ears.term {
                 let end = rest.iter().position(|&byte| byte == b'\n');
@@ -254,6 +255,7 @@ impl<'a> Logger<'a> {
             return Ok(());
         }
         self.rotate_due()?;
+        self.tell_dropped()?;
         let before = self.sorter.memory();
         self.sorter.end(&mut self.aside);
         self.commit(&mut [], before)
@@ -275,6 +277,17 @@ impl<'a> Logger<'a> {
         done
     }
 
+    /// Tells of what was dropped, where there is room again. It is no part of a piece.
+    fn tell_dropped(&mut self) -> Result<(), Stop> {
+        for (at, one) in self.directories.iter_mut().enumerate() {
+            let stamp = self.script.stamp.text(clock::wall());
+            if one.tell_dropped(&stamp, &mut self.ears, &mut self.safe)? {
+                self.sorter.begins(at, one.fill());
+            }
+        }
+        Ok(())
+    }
+
     fn try_commit(&mut self, piece: &mut [u8], before: &Memory, sizes: &[u64]) -> Result<(), Stop> {
         self.sequence += 1;
         let after = self.sorter.memory();
@@ -284,13 +297,16 @@ impl<'a> Logger<'a> {
         self.note(piece.len(), before, &after, sizes)?;
         for (one, lane) in self.directories.iter_mut().zip(self.sorter.lanes()) {
             let as_is = &piece[..self.sorter.as_is()];
-            for bytes in [as_is, lane.bytes()] {
-                one.append(bytes, &mut self.ears, &mut self.safe)?;
-            }
+            one.append([as_is, lane.bytes()], &mut self.ears, &mut self.safe)?;
         }
         self.aside.write(&mut self.ears)?;
         self.take(piece, before, &after, sizes)?;
         self.sorter.written();
+        for (at, one) in self.directories.iter().enumerate() {
+            if one.has_dropped() {
+                self.sorter.begins(at, one.fill());
+            }
+        }
         Ok(())
     }
 
@@ -397,6 +413,8 @@ impl<'a> Logger<'a> {
     }
 
     fn close(mut self, stopped: bool) -> u8 {
+        let _ = self.tell_dropped();
+        self.directories.iter().for_each(LogDirectory::tell_lost);
         for one in &mut self.directories {
             let _ = one.complete(&mut self.ears);
             one.finish_works(&mut self.ears);

@@ -67,7 +67,15 @@ impl Shelf {
 
     /// Gives one another name; whether it was there.
     pub fn rename(&mut self, from: &[u8], to: &[u8], size_bytes: Option<u64>) -> bool {
-        let Some(volume) = self.place(from).and_then(|at| self.volumes.get_mut(at)) else {
+        let Some(at) = self.place(from) else {
+            return false;
+        };
+        if self.place(to).is_some() {
+            // It had both names.
+            self.volumes.remove(at);
+            return true;
+        }
+        let Some(volume) = self.volumes.get_mut(at) else {
             return false;
         };
         volume.name = to.to_vec();
@@ -81,13 +89,17 @@ impl Shelf {
         self.place(name).is_some()
     }
 
-    /// Where the one of this name is. They are in the order of their stamps, and each has its own.
+    /// Where the one of this name is. They are in the order of their stamps, which two may share for a moment.
     fn place(&self, name: &[u8]) -> Option<usize> {
         let stamp = name.get(..STAMP_SIZE)?;
-        let at = self
+        let from = self
             .volumes
             .partition_point(|volume| &volume.name[..STAMP_SIZE] < stamp);
-        (self.volumes.get(at)?.name == name).then_some(at)
+        let same = self.volumes.iter().skip(from);
+        let within = same
+            .take_while(|volume| volume.name.starts_with(stamp))
+            .position(|volume| volume.name == name)?;
+        Some(from + within)
     }
 
     /// Takes the oldest off if it must go: so that fewer than `number` files remain, and no more than `total_bytes`

@@ -542,6 +542,14 @@ fn the_oldest_go_and_never_the_newest() {
     ));
     assert!(!shelf.holds(names[3].as_bytes()));
     assert_eq!(shelf.surplus(9, Some(23)), None);
+    let (one, other) = (name('4', ".u"), name('4', ".gz"));
+    for both in [[&*one, &*other], [&*other, &*one]] {
+        let mut shelf = self::shelf(&both);
+        assert!(both.iter().all(|name| shelf.holds(name.as_bytes())));
+        assert!(shelf.rename(one.as_bytes(), other.as_bytes(), None));
+        assert!(!shelf.holds(one.as_bytes()));
+        assert_eq!(shelf.surplus(0, Some(0)), None, "one is left");
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// `current` while it is written, and once it is complete.
 const OPEN: u32 = 0o644;
@@ -106,7 +107,7 @@ impl Locked {
             .map_err(|error| fatal(plan, "unable to open directory ", "", &error))?;
         let lock = folder
             .in_place("lock", 0o600)
-            .and_then(|lock| file::lock(&lock).map(|()| lock))
+            .and_then(|lock| take(&lock).map(|()| lock))
             .map_err(|error| fatal(plan, "unable to lock directory ", "", &error))?;
         let mut page = [0; INTENT_SIZE];
         let length = lock.read_at(&mut page, 0).unwrap_or(0);
@@ -214,19 +215,20 @@ fn finish_processed(plan: &Directory, folder: &Folder, shelf: &mut Shelf) -> boo
     let twin = names.into_iter().find(|name| {
         let same =
             |previous: &About| look(name).is_some_and(|about| about.identity == previous.identity);
-        shelf.holds(name) && previous.as_ref().is_some_and(same)
+        name.starts_with(b"@") && shelf.holds(name) && previous.as_ref().is_some_and(same)
     });
-    let Some(twin) = twin.filter(|_| folder.remove(Name::Previous.text()).is_ok()) else {
+    let Some(twin) = twin else {
         return false;
     };
     let mut last = twin.get(..=STAMP_SIZE).unwrap_or_default().to_vec();
     last.extend_from_slice(&plan.code);
-    // The file first: killed in between, what was made is finished with a stamp of its own.
-    if folder.remove(twin.as_slice()).is_ok()
-        && folder
-            .rename_to_new(Name::Processed.text(), last.as_slice())
-            .is_ok()
-    {
+    let processed = Name::Processed.text();
+    // It may have the name already. Killed after this, the next start comes here again, or finds that it has two names.
+    let linked = match folder.link(processed, last.as_slice()) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+    };
+    if linked && folder.remove(twin.as_slice()).is_ok() {
         shelf.rename(&twin, &last, None);
     }
     true
@@ -241,6 +243,22 @@ fn join(plan: &Directory, name: &str) -> std::ffi::OsString {
 /// Whether a write found no room, or none that its owner may use.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(errno::ENOSPC | errno::EDQUOT))
+}
+
+/// Takes the lock. A logger that was killed while it started a processor has it until that has its program, so it is
+/// waited for a little.
+fn take(lock: &File) -> io::Result<()> {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    const LOOK: Duration = Duration::from_millis(10);
+    let until = clock::mono() + PATIENCE;
+    loop {
+        match file::lock(lock) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && clock::mono() < until => {
+                clock::pause(LOOK);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Makes room for the intent.
@@ -545,13 +563,22 @@ impl LogDirectory {
             return Ok(());
         }
         let (plan, current) = (&self.plan, &self.current);
-        try_on(
-            plan,
-            ears,
-            "unable to write ",
-            &["/current to disk"],
-            || current.sync_all(),
-        )?;
+        let mut gone = None;
+        let text = "/current to disk";
+        try_on(plan, ears, "unable to write ", &[text], || {
+            match current.sync_all() {
+                // The kernel has given up on these pages: the next sync would say that all is well.
+                Err(error) if error.raw_os_error() == Some(errno::EIO) => gone = Some(error),
+                other => return other,
+            }
+            Ok(())
+        })?;
+        if let Some(error) = gone {
+            // It stays open, and becomes `.u`.
+            let words = [OsStr::new("unable to write "), path(plan), OsStr::new(text)];
+            REPORT.warn(&words, Some(&error));
+            return Ok(());
+        }
         try_on(plan, ears, "unable to set mode of ", &["/current"], || {
             file::set_mode(current, COMPLETE)
         })
@@ -576,8 +603,8 @@ impl LogDirectory {
             let Ok(new) = Locked::open(&self.plan).and_then(|new| new.repair(ears)) else {
                 return false;
             };
-            let _ = self.complete(ears);
             self.finish_works(ears);
+            let _ = self.complete(ears);
             self.forget();
             *self = new;
             return true;

@@ -416,8 +416,9 @@ impl<'a> Logger<'a> {
         let _ = self.tell_dropped();
         self.directories.iter().for_each(LogDirectory::tell_lost);
         for one in &mut self.directories {
-            let _ = one.complete(&mut self.ears);
+            // Before: a start that finds `current` complete looks for nothing else.
             one.finish_works(&mut self.ears);
+            let _ = one.complete(&mut self.ears);
         }
         self.safe.end();
         // An unfinished line that was taken is told of by the intents.

@@ -8,17 +8,20 @@
 //! |---|---|---|
 //! | `previous` is linked | a file of two names | removes `previous`; the file stays, unprocessed |
 //! | the processor runs | `processed`, 0644 | removes that too |
-//! | `processed` is synced, 0744 | `previous` and its other name, `processed` 0744 | removes both names, `processed` is finished |
-//! | `@STAMP.u`, then `previous` are removed | `processed` 0744 | it is finished |
-//! | `newstate` becomes `state` | the same | the same |
-//! | `processed` becomes `@STAMP.CODE` | nothing of all this | nothing |
+//! | `processed` is synced, 0744 | `previous` and its other name | gives `processed` that stamp, goes on as below |
+//! | `@STAMP.CODE` is linked to it | the same, and `processed` of two names | removes the others |
+//! | `@STAMP.u`, then `previous` are removed | `processed` of two names | removes `processed` |
+//! | `newstate` becomes `state`, `processed` is removed | nothing of all this | nothing |
+//!
+//! All of it is done before `current` is marked as complete at the end: a start that finds it complete looks no further.
 
 use super::super::logging::{Ears, lock};
 use super::REPORT;
 use eudaemon_core::log::{Directory, Name, Processor, STAMP_SIZE, Shelf};
-use eudaemon_core::words::Ended;
+use eudaemon_core::words::{Ended, Signal};
 use eudaemon_sys::exec::{self, Helper};
 use eudaemon_sys::file::{self, Folder};
+use eudaemon_sys::process::Held;
 use std::collections::VecDeque;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -31,6 +34,9 @@ use std::time::Duration;
 
 /// How long to wait before a processor that failed is run again. Source: specification §8.5.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How long TERM waits for a command that runs, and then for its end by TERM.
+const GRACE: Duration = Duration::from_secs(5);
+const LAST: Duration = Duration::from_secs(1);
 /// How often to look whether there is room in the backlog, while there is none.
 const LOOK: Duration = Duration::from_millis(20);
 /// While it is written, and once it is complete.
@@ -43,7 +49,11 @@ const STACK_SIZE: usize = 256 * 1024;
 struct State {
     /// The names of files that wait; the first is in work.
     waiting: VecDeque<Vec<u8>>,
+    /// The command that runs.
+    running: Option<Held>,
     ending: bool,
+    /// The thread is done.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -104,7 +114,7 @@ impl Works {
         self.shared.change.notify_one();
     }
 
-    /// Waits until all is processed; once TERM came, each file has one more try.
+    /// Waits until all is processed. Once TERM came, until the first that fails; one that hangs is told to end, and killed.
     pub fn end(&mut self, ears: &mut Ears) {
         if self.thread.is_some() {
             while !lock(&self.shared.state).waiting.is_empty() && ears.pause(LOOK).is_ok() {}
@@ -113,6 +123,18 @@ impl Works {
         self.shared.change.notify_one();
         match self.thread.take() {
             Some(thread) => {
+                for (most, signal) in [(GRACE, Signal::Term), (LAST, Signal::Kill)] {
+                    let state = lock(&self.shared.state);
+                    let waited = self
+                        .shared
+                        .change
+                        .wait_timeout_while(state, most, |state| !state.ended);
+                    let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    if let Some(running) = state.running.as_ref().filter(|_| !state.ended) {
+                        // It may have ended just now, which is as well.
+                        let _ = running.signal(signal);
+                    }
+                }
                 // A thread that panicked has aborted the process.
                 let _ = thread.join();
             }
@@ -122,6 +144,12 @@ impl Works {
 }
 
 fn work(shared: &Shared) {
+    process_all(shared);
+    lock(&shared.state).ended = true;
+    shared.change.notify_all();
+}
+
+fn process_all(shared: &Shared) {
     loop {
         let mut state = lock(&shared.state);
         while state.waiting.is_empty() && !state.ending {
@@ -136,12 +164,12 @@ fn work(shared: &Shared) {
         drop(state);
         let done = process(shared, &name);
         let mut state = lock(&shared.state);
-        // One that fails to the end keeps its name, which says that it is unprocessed.
-        if done || state.ending {
-            if !done {
-                abandon(&shared.folder);
-            }
+        if done {
             state.waiting.pop_front();
+        } else if state.ending {
+            // What waits keeps its name, which says that it is unprocessed.
+            abandon(&shared.folder);
+            state.waiting.clear();
         } else {
             let waited = shared
                 .change
@@ -282,7 +310,10 @@ fn run(shared: &Shared, command: &[u8], [input, output, state, newstate]: [&File
             return false;
         }
     };
-    match exec::wait(pid) {
+    lock(&shared.state).running = Held::open(pid).ok();
+    let ended = exec::wait(pid);
+    lock(&shared.state).running = None;
+    match ended {
         Ok(Ended::Code(0)) => true,
         Ok(Ended::Code(_)) => {
             warn(shared, "processor failed in ", "", None);
@@ -317,22 +348,35 @@ fn keep(shared: &Shared, name: &[u8], output: &File, newstate: &File) -> Result<
     newstate
         .sync_all()
         .map_err(|error| ("/newstate to disk", error))?;
+    let mut last = name[..=STAMP_SIZE].to_vec();
+    last.extend_from_slice(&shared.plan.code);
+    let processed = Name::Processed.text();
     let mut shelf = lock(&shared.shelf);
+    let linked = match folder.link(processed, last.as_slice()) {
+        Ok(()) => true,
+        // Of a try that failed after it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => folder
+            .remove(last.as_slice())
+            .and_then(|()| folder.link(processed, last.as_slice()))
+            .map(|()| true)
+            .map_err(|error| ("/processed", error))?,
+        // Without second names (vfat).
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => false,
+        Err(error) => return Err(("/processed", error)),
+    };
     folder
         .remove(name)
-        .and_then(|()| match folder.look(Name::Previous.text())? {
-            Some(_) => folder.remove(Name::Previous.text()),
-            None => Ok(()),
-        })
+        .and_then(|()| folder.remove(Name::Previous.text()))
         .map_err(|error| ("/previous", error))?;
     folder
         .rename(Name::NewState.text(), Name::State.text())
         .map_err(|error| ("/newstate", error))?;
-    let mut last = name[..=STAMP_SIZE].to_vec();
-    last.extend_from_slice(&shared.plan.code);
-    folder
-        .rename_to_new(Name::Processed.text(), last.as_slice())
-        .map_err(|error| ("/processed", error))?;
+    if linked {
+        folder.remove(processed)
+    } else {
+        folder.rename_to_new(processed, last.as_slice())
+    }
+    .map_err(|error| ("/processed", error))?;
     let size_bytes = file::about(output).ok().map(|about| about.size_bytes);
     shelf.rename(name, &last, size_bytes);
     drop(shelf);

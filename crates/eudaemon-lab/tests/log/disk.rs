@@ -102,3 +102,54 @@ fn a_read_only_disk_is_refused_and_later_used() {
         );
     }
 }
+
+/// Where lines are dropped, each is either there or counted, and the input never waits.
+#[test]
+fn what_a_full_disk_drops_is_counted() {
+    if !can_mount() {
+        return;
+    }
+    let Some(logger) = logger(Subject::Ours) else {
+        return;
+    };
+    let world = World::new("drop");
+    let disk = SmallDisk::mount(&world, "a", 1024);
+    let home = disk.path.parent().expect("a parent").to_owned();
+    disk.fill(400_000);
+    let mut pipe = Pipe::new();
+    let arguments = ["t", "s16000000", "%full=drop", "./a"].map(str::to_owned);
+    let running = world.start_at(&logger.program, &arguments, &home, pipe.reader());
+    // Each of them is more than the pipe holds, so each ends only because it is read.
+    for round in 0..10 {
+        let lines: String = (0..2_000).map(|n| format!("{round} {n:060}\n")).collect();
+        pipe.put(lines.as_bytes());
+    }
+    assert!(until(Duration::from_secs(10), || pipe.drained()));
+    disk.relieve();
+    pipe.put(b"there is room\n");
+    pipe.close();
+    assert_eq!(running.exit(Duration::from_secs(10)), Some(Exit::Code(0)));
+    let text = fs::read_to_string(disk.path.join("current")).expect("current");
+    let (mut kept, mut dropped) = (0, 0);
+    for line in text.lines() {
+        let (stamp, line) = line.split_once(' ').expect("a stamp");
+        assert!(stamp.len() == 25 && stamp.starts_with('@'), "{stamp}");
+        let count = line
+            .strip_prefix("multilog: ")
+            .and_then(|rest| rest.strip_suffix(" lines dropped: out of disk space"));
+        match count {
+            Some(count) => dropped += count.parse::<u64>().expect("a number"),
+            None if line == "there is room" => {}
+            None => {
+                assert_eq!(line.len(), 62, "a torn line: {line:?}");
+                kept += 1;
+            }
+        }
+    }
+    assert!(dropped > 10_000 && kept > 100, "{dropped} and {kept}");
+    assert_eq!(dropped + kept, 20_000);
+    assert!(text.ends_with(" there is room\n"));
+    let said = running.err();
+    let words = "multilog: warning: unable to write to ./a/current, dropping: out of disk space\n";
+    assert!(said.starts_with(words), "{said}");
+}

@@ -426,12 +426,13 @@ impl LogDirectory {
         if !self.dropped.is_any() {
             return Ok(false);
         }
-        let begun = self.size_bytes;
+        let begun = (self.size_bytes, self.ended);
         let line = self.dropped.marker(stamp, self.ended);
         if self.write(&line, ears, safe)? {
             self.dropped.told();
         } else {
-            self.undo(begun);
+            self.undo(begun.0);
+            self.ended = begun.1;
         }
         Ok(!self.dropped.is_any())
     }

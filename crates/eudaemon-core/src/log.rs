@@ -34,6 +34,6 @@ pub use lane::Lane;
 pub use newline::last as last_newline;
 pub use pattern::matches;
 pub use script::{Action, Directory, Form, Keep, Pattern, Processor, Receiver, Refusal, Script};
-pub use shelf::{STAMP_SIZE, Shelf, Volume};
+pub use shelf::{STAMP_SIZE, Shelf, Volume, next_stamp};
 pub use sorter::{Aside, HEAD_SIZE, Memory, Place, Sorter, TOLD_SIZE};
 pub use stamp::Stamp;

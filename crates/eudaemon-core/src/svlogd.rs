@@ -134,28 +134,6 @@ impl Fill {
     }
 }
 
-/// The stamp for the next finished file: now, but later than each that is there.
-///
-/// Differs: the original takes the time as it is, and after the clock was set back deletes the newest file as the oldest
-/// (reliability page, finding 7). A name beyond the labels TAI64 defines is not followed.
-#[must_use]
-pub fn next_stamp(names: &[Vec<u8>], now: Wall) -> Tai64n {
-    let stamps = names.iter().filter_map(|name| Tai64n::parse_external(name));
-    let last = stamps.filter(|stamp| stamp.label < 1 << 63).max();
-    let now = Tai64n::from_wall(now);
-    match last {
-        Some(last) if last >= now && last.nanos < 999_999_999 => Tai64n {
-            nanos: last.nanos + 1,
-            ..last
-        },
-        Some(last) if last >= now => Tai64n {
-            label: last.label + 1,
-            nanos: 0,
-        },
-        Some(_) | None => now,
-    }
-}
-
 /// The oldest finished file, if there are more than so many; never `newest`. One, however many there are, as svlogd(8) says.
 #[must_use]
 pub fn oldest<'a>(names: &'a [Vec<u8>], newest: &[u8], most: u64) -> Option<&'a [u8]> {

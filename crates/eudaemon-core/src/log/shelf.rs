@@ -34,28 +34,16 @@ impl Shelf {
             .into_iter()
             .filter(|volume| volume.name.len() >= STAMP_SIZE && volume.name[0] == b'@')
             .collect();
-        // A name beyond the labels TAI64 defines is not followed. Source: libtai's tai.h: labels below 2^63.
-        shelf.last = volumes
-            .iter()
-            .filter_map(|volume| Tai64n::parse_external(&volume.name))
-            .filter(|stamp| stamp.label < 1 << 63)
-            .max_by_key(|stamp| (stamp.label, stamp.nanos));
+        shelf.last = latest(volumes.iter().map(|volume| volume.name.as_slice()));
         volumes.sort_by(|one, other| one.name[..STAMP_SIZE].cmp(&other.name[..STAMP_SIZE]));
         shelf.volumes = volumes.into();
         shelf
     }
 
-    /// The stamp for the next finished file: now, but later than each file that is or was there.
-    ///
-    /// Differs: the original takes the time as it is, and after the clock was set back deletes the newest file as the oldest
-    /// (reliability page, finding 7: 16 of 3,000 lines kept).
+    /// The stamp for the next finished file, as [`next_stamp`] has it; later than those that were there, too.
     #[must_use]
     pub fn stamp(&mut self, now: Wall) -> Tai64n {
-        let now = Tai64n::from_wall(now);
-        let stamp = match self.last {
-            Some(last) if (last.label, last.nanos) >= (now.label, now.nanos) => after(last),
-            Some(_) | None => now,
-        };
+        let stamp = later(self.last, now);
         self.last = Some(stamp);
         stamp
     }
@@ -117,17 +105,34 @@ impl Shelf {
     }
 }
 
-/// The next label, a nanosecond later.
-fn after(stamp: Tai64n) -> Tai64n {
-    if stamp.nanos >= 999_999_999 {
-        Tai64n {
-            label: stamp.label + 1,
+/// The stamp for the next finished file of a directory that holds these names: now, but later than each file that is there.
+///
+/// Differs: the originals, multilog and svlogd, take the time as it is, and after the clock was set back delete the newest
+/// file as the oldest (reliability page, finding 7: 16 of 3,000 lines kept).
+#[must_use]
+pub fn next_stamp<'a>(names: impl IntoIterator<Item = &'a [u8]>, now: Wall) -> Tai64n {
+    later(latest(names), now)
+}
+
+/// The latest of the stamps that names begin with. One beyond the labels TAI64 defines is not followed. Source: libtai's
+/// tai.h: labels below 2^63.
+fn latest<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Option<Tai64n> {
+    let stamps = names.into_iter().filter_map(Tai64n::parse_external);
+    stamps.filter(|stamp| stamp.label < 1 << 63).max()
+}
+
+/// Now, or a nanosecond after the last one.
+fn later(last: Option<Tai64n>, now: Wall) -> Tai64n {
+    let now = Tai64n::from_wall(now);
+    match last {
+        Some(last) if last >= now && last.nanos < 999_999_999 => Tai64n {
+            nanos: last.nanos + 1,
+            ..last
+        },
+        Some(last) if last >= now => Tai64n {
+            label: last.label + 1,
             nanos: 0,
-        }
-    } else {
-        Tai64n {
-            label: stamp.label,
-            nanos: stamp.nanos + 1,
-        }
+        },
+        Some(_) | None => now,
     }
 }

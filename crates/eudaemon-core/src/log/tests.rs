@@ -478,6 +478,20 @@ fn shelf(names: &[&str]) -> Shelf {
 }
 
 #[test]
+fn a_file_is_named_later_than_all_there_are() {
+    let now = Wall::new(100, 5);
+    let stamp = |at| Tai64n::from_wall(at);
+    let next = |names: &[Vec<u8>], now| next_stamp(names.iter().map(Vec::as_slice), now);
+    let named = |at| vec![(stamp(at).to_string() + ".s").into_bytes(), b"@x".to_vec()];
+    assert_eq!(next(&named(Wall::new(99, 9)), now), stamp(now));
+    assert_eq!(next(&named(now), now), stamp(Wall::new(100, 6)));
+    let last = Wall::new(300, 999_999_999);
+    assert_eq!(next(&named(last), now), stamp(Wall::new(301, 0)));
+    let beyond = vec![b"@ffffffffffffffff00000000.s".to_vec()];
+    assert_eq!(next(&beyond, now), stamp(now));
+}
+
+#[test]
 fn stamps_grow_even_when_the_clock_does_not() {
     let stamp = |names: &[&str], secs| shelf(names).stamp(Wall::new(secs, 0));
     let now = Tai64n::from_wall(Wall::new(1000, 0));

@@ -199,16 +199,3 @@ fn stamps_are_utc() {
     assert_eq!(Stamp::Letter.more().text(at), "2026-11-21T16:23:11.47798 ");
     assert_eq!(Stamp::None.more().text(at), "@400000006b01c5791c7d8c6f ");
 }
-
-#[test]
-fn a_file_is_named_later_than_all_there_are() {
-    let now = Wall::new(100, 5);
-    let stamp = |at| Tai64n::from_wall(at);
-    let named = |at| alloc::vec![format!("{}.s", stamp(at)).into_bytes(), b"@x".to_vec()];
-    assert_eq!(next_stamp(&named(Wall::new(99, 9)), now), stamp(now));
-    assert_eq!(next_stamp(&named(now), now), stamp(Wall::new(100, 6)));
-    let last = Wall::new(300, 999_999_999);
-    assert_eq!(next_stamp(&named(last), now), stamp(Wall::new(301, 0)));
-    let beyond = alloc::vec![b"@ffffffffffffffff00000000.s".to_vec()];
-    assert_eq!(next_stamp(&beyond, now), stamp(now));
-}

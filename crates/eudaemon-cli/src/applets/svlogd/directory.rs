@@ -2,7 +2,8 @@
 
 use super::processor::{Processor, Standing};
 use super::{PAUSE, REPORT};
-use eudaemon_core::svlogd::{Complaint, Config, Fill, next_stamp, oldest};
+use eudaemon_core::log::next_stamp;
+use eudaemon_core::svlogd::{Complaint, Config, Fill, oldest};
 use eudaemon_core::time::Mono;
 use eudaemon_sys::file::Folder;
 use eudaemon_sys::{clock, errno, file};
@@ -220,7 +221,8 @@ impl LogDirectory {
     /// Gives `current` its final name and makes another; nothing else is known of it here.
     fn finish(&mut self, end: &str) -> String {
         let name = self.persist("unable to rename current", |own| {
-            let stamp = next_stamp(&own.folder.names()?, clock::wall());
+            let names = own.folder.names()?;
+            let stamp = next_stamp(names.iter().map(Vec::as_slice), clock::wall());
             let name = format!("{stamp}.{end}");
             own.folder.rename("current", name.as_str())?;
             Ok(name)

@@ -62,7 +62,7 @@ pub fn logs(tree: &Path, what: &Logs) -> Result<Exit, Stop> {
     let exit = reader.missing();
     if !what.follow {
         reader.show(true)?;
-        reader.sources.iter().for_each(Source::tell_of_packed);
+        reader.sources.iter().for_each(Source::tell_of_foreign);
         return Ok(exit);
     }
     loop {

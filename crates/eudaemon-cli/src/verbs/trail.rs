@@ -8,11 +8,15 @@
 //!
 //! `previous` is looked at before the directory is listed: what had no `previous` name then has its `@` name already.
 
+mod packed;
+mod place;
+
 use eudaemon_core::time::{Tai64n, leading_stamp};
-use std::fs::File;
+use place::{Failure, Id, Place};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Longest piece of a line that is held; a longer line comes in pieces.
@@ -23,9 +27,6 @@ const NAME: usize = 25;
 /// Longest stamp a line begins with, and the blanks behind it.
 const STAMP_MAX: usize = 40;
 
-/// Device and inode.
-type Id = (u64, u64);
-
 /// A reader's place in a log directory.
 #[derive(Debug)]
 pub struct Trail {
@@ -33,25 +34,17 @@ pub struct Trail {
     at: Option<Place>,
     /// Files named up to here are read, skipped, or the one being read.
     mark: Vec<u8>,
-    /// Files that follow one named later than this hold nothing that is wanted.
-    until: Option<Vec<u8>>,
-    /// How many compressed files were passed over.
-    pub packed: usize,
+    /// What is later than this is not wanted.
+    until: Option<Tai64n>,
+    /// How many files that cannot be unpacked were passed over.
+    pub foreign: usize,
+    /// Compressed files that ended before their end, and why; whoever tells of them takes them out.
+    pub torn: Vec<(PathBuf, io::Error)>,
     /// Bytes read from the files and not yet given out: those from `from` on.
     unread: Vec<u8>,
     from: usize,
     /// How much of them is known to hold no newline.
     looked: usize,
-}
-
-/// An open file of the directory.
-#[derive(Debug)]
-struct Place {
-    file: File,
-    id: Id,
-    offset: u64,
-    /// `mark` says where in the list it is.
-    settled: bool,
 }
 
 /// A finished file.
@@ -70,7 +63,8 @@ impl Trail {
             at: None,
             mark: Vec::new(),
             until: None,
-            packed: 0,
+            foreign: 0,
+            torn: Vec::new(),
             unread: Vec::new(),
             from: 0,
             looked: 0,
@@ -90,7 +84,7 @@ impl Trail {
     /// To the end of the last file that may hold lines up to `stamp`. Its last lines may be newer.
     #[must_use]
     pub fn until(mut self, stamp: Tai64n) -> Trail {
-        self.until = Some(stamp.external().to_vec());
+        self.until = Some(stamp);
         self
     }
 
@@ -138,13 +132,12 @@ impl Trail {
                     (place, file.name.clone())
                 }
             };
-            if place.packed()? {
+            if place.is_foreign() {
                 break;
             }
             let found = place.back(count, &mut wanted)?;
-            place.offset = found.unwrap_or(0);
             oldest = Some((place, mark));
-            if found.is_some() {
+            if found {
                 break;
             }
         }
@@ -175,23 +168,24 @@ impl Trail {
             if self.read()? {
                 continue;
             }
-            let Some(mut next) = self.successor()? else {
+            let Some(next) = self.successor()? else {
                 return Ok(false);
             };
+            if self.is_beyond(&next.place)? {
+                return Ok(false);
+            }
             // The file we read is complete now, and only now: what came since we last read it is read first.
             if self.read()? {
                 continue;
             }
-            if next.place.packed()? {
-                next.place.offset = next.place.file.metadata()?.len();
-                self.packed += 1;
-            }
+            self.foreign += usize::from(next.place.is_foreign());
+            let torn = self.at.as_ref().is_some_and(Place::is_torn);
             self.at = Some(next.place);
             if let Some(name) = next.name {
                 self.mark = name;
             }
             // A line may go on in the next file, but not in one that was begun after a crash.
-            if self.from < self.unread.len() && self.begins_with_stamp()? {
+            if self.from < self.unread.len() && (torn || self.begins_with_stamp()?) {
                 return Ok(self.rest(line));
             }
         }
@@ -225,15 +219,35 @@ impl Trail {
             return Ok(false);
         };
         let mut block = [0; BLOCK];
-        let mut count = place.file.read_at(&mut block, place.offset)?;
-        if count == 0 && place.file.metadata()?.len() < place.offset {
-            // Somebody emptied it (multilog never does): it begins anew.
-            place.offset = 0;
-            count = place.file.read_at(&mut block, 0)?;
+        match place.read(&mut block) {
+            Ok(count) => {
+                self.unread.extend_from_slice(&block[..count]);
+                Ok(count > 0)
+            }
+            Err(Failure::File(error)) => Err(error),
+            // The files after it are read nevertheless.
+            Err(Failure::Packed(error)) => {
+                let path = self.dir.join(OsStr::from_bytes(&self.mark));
+                self.torn.push((path, error));
+                Ok(false)
+            }
         }
-        place.offset += count as u64;
-        self.unread.extend_from_slice(&block[..count]);
-        Ok(count > 0)
+    }
+
+    /// Whether all that this next file holds is later than anything that is wanted.
+    ///
+    /// A file is named after the moment of its rotation, but the file after it may begin with lines that were read, and
+    /// stamped, before that moment.
+    fn is_beyond(&self, next: &Place) -> io::Result<bool> {
+        let Some(until) = self.until else {
+            return Ok(false);
+        };
+        if self.mark.as_slice() <= until.external().as_slice() {
+            return Ok(false);
+        }
+        let mut head = [0; NAME];
+        let count = next.head(&mut head)?;
+        Ok(Tai64n::parse_external(&head[..count]).is_none_or(|stamp| stamp > until))
     }
 
     fn begins_with_stamp(&self) -> io::Result<bool> {
@@ -241,7 +255,7 @@ impl Trail {
         let Some(place) = &self.at else {
             return Ok(false);
         };
-        let count = place.file.read_at(&mut head, 0)?;
+        let count = place.head(&mut head)?;
         // Which zone it is in does not matter here.
         Ok(leading_stamp(&head[..count], &|civil| civil.to_secs()).is_some())
     }
@@ -260,7 +274,9 @@ impl Trail {
             if let Some(place) = &mut self.at
                 && !place.settled
             {
-                let mut later = finished.iter().filter(|file| file.name > self.mark);
+                let mut later = finished
+                    .iter()
+                    .filter(|file| is_ahead(&file.name, &self.mark));
                 let own = later.clone().find(|file| file.id == place.id);
                 if let Some(own) = own {
                     self.mark = own.name.clone();
@@ -283,10 +299,10 @@ impl Trail {
                     }
                 }
             }
-            if self.until.as_ref().is_some_and(|until| self.mark > *until) {
-                return Ok(None);
-            }
-            if let Some(file) = finished.iter().find(|file| file.name > self.mark) {
+            if let Some(file) = finished
+                .iter()
+                .find(|file| is_ahead(&file.name, &self.mark))
+            {
                 match self.open(&file.name)? {
                     Some(mut place) if place.id == file.id => {
                         place.settled = true;
@@ -317,7 +333,7 @@ impl Trail {
             let listed = |id: Id| finished.iter().any(|file| file.id == id);
             let between = finished
                 .iter()
-                .any(|file| file.name > self.mark && !known(file.id))
+                .any(|file| is_ahead(&file.name, &self.mark) && !known(file.id))
                 || previous.is_some_and(|id| !known(id) && !listed(id));
             if between || Some(place.id) == here {
                 continue;
@@ -339,37 +355,28 @@ impl Trail {
         let Some(place) = &self.at else {
             return Ok(false);
         };
-        if place.file.metadata()?.nlink() > 0 {
+        if !place.is_nameless()? {
             return Ok(false);
         }
-        if finished.iter().any(|file| file.name <= self.mark) {
+        if finished
+            .iter()
+            .any(|file| !is_ahead(&file.name, &self.mark))
+        {
             return Ok(true);
         }
-        // Ours was the oldest before. A processor that copies or filters leaves the beginning as it was; one that packs
-        // gives a file we could not read anyway.
+        // Ours was the oldest before. A processor that copies or filters leaves the beginning as it was; what cannot be
+        // unpacked could not be read anyway.
         let Some(other) = self.open(&first.name)? else {
             return Ok(false);
         };
         let (mut ours, mut theirs) = ([0; 64], [0; 64]);
-        let count = place.file.read_at(&mut ours, 0)?;
-        let same = other.file.read_at(&mut theirs, 0)? == count && ours == theirs;
-        Ok(same || other.packed()?)
+        let same = other.head(&mut theirs)? == place.head(&mut ours)? && ours == theirs;
+        Ok(same || other.is_foreign())
     }
 
     fn open(&self, name: &[u8]) -> io::Result<Option<Place>> {
-        let path = self.dir.join(std::ffi::OsStr::from_bytes(name));
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let is = file.metadata()?;
-        Ok(Some(Place {
-            file,
-            id: (is.dev(), is.ino()),
-            offset: 0,
-            settled: false,
-        }))
+        let finished = name.starts_with(b"@");
+        Place::open(&self.dir.join(OsStr::from_bytes(name)), finished)
     }
 
     /// The finished files, oldest first.
@@ -386,7 +393,7 @@ impl Trail {
                 && name.starts_with(b"@")
                 // What svlogd's processor has not finished: the file it is made from is there too.
                 && !name.ends_with(b".t")
-                && let Some(id) = id_of(&self.dir.join(std::ffi::OsStr::from_bytes(&name)))?
+                && let Some(id) = id_of(&self.dir.join(OsStr::from_bytes(&name)))?
             {
                 files.push(Finished { name, id });
             }
@@ -404,39 +411,11 @@ struct Next {
     name: Option<Vec<u8>>,
 }
 
-impl Place {
-    /// Goes back over newlines until `wanted` are found; answers the offset after the last of them.
-    ///
-    /// `wanted` is decided at the very end of the log: an unfinished line there counts as one.
-    fn back(&self, count: u64, wanted: &mut Option<u64>) -> io::Result<Option<u64>> {
-        let mut end = self.file.metadata()?.len();
-        while end > 0 {
-            let mut block = [0; BLOCK];
-            let start = end.saturating_sub(BLOCK as u64);
-            let block = &mut block[..(end - start) as usize];
-            self.file.read_exact_at(block, start)?;
-            let left = wanted.get_or_insert(match block.last() {
-                Some(b'\n') => count.saturating_add(1),
-                Some(_) | None => count.max(1),
-            });
-            for (at, _) in block.iter().enumerate().rev().filter(|(_, b)| **b == b'\n') {
-                *left -= 1;
-                if *left == 0 {
-                    return Ok(Some(start + at as u64 + 1));
-                }
-            }
-            end = start;
-        }
-        Ok(None)
-    }
-
-    /// Whether it is compressed (gzip, zstd, xz, bzip2), by a processor.
-    fn packed(&self) -> io::Result<bool> {
-        let mut head = [0; 4];
-        let count = self.file.read_at(&mut head, 0)?;
-        let head = &head[..count];
-        let magic: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zX", b"BZh"];
-        Ok(magic.iter().any(|magic| head.starts_with(magic)))
+/// Whether a file of this name comes after the mark. What a processor made of a file has its stamp, and perhaps another end.
+fn is_ahead(name: &[u8], mark: &[u8]) -> bool {
+    match mark.get(..NAME) {
+        Some(stamp) if mark.len() > NAME => name.get(..NAME) > Some(stamp),
+        Some(_) | None => name > mark,
     }
 }
 

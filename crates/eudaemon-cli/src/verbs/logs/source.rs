@@ -7,6 +7,7 @@ use eudaemon_core::time::{Tai64n, leading_stamp};
 use jiff::tz::TimeZone;
 use regex_lite::Regex;
 use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Which lines are wanted; all, if it says nothing.
@@ -145,6 +146,10 @@ impl Source {
                     false
                 }
             };
+            for (file, error) in self.trail.torn.drain(..) {
+                let (file, why) = (file.display(), torn(&error));
+                talk("warning", &format!("unable to read all of {file}: {why}"));
+            }
             if !(there || (rest && self.trail.rest(&mut line))) {
                 return None;
             }
@@ -166,15 +171,24 @@ impl Source {
     }
 
     /// Says that there was more.
-    pub fn tell_of_packed(&self) {
-        if self.trail.packed > 0 {
-            let (dir, count) = (self.dir.display(), self.trail.packed);
+    pub fn tell_of_foreign(&self) {
+        if self.trail.foreign > 0 {
+            let (dir, count) = (self.dir.display(), self.trail.foreign);
             let files = if count == 1 { "file" } else { "files" };
             talk(
                 "warning",
-                &format!("{count} compressed {files} in {dir} passed over"),
+                &format!("{count} {files} in {dir} passed over: not compressed by gzip"),
             );
         }
+    }
+}
+
+/// Why a compressed file ended before its end. The decoder's own words are for programmers.
+fn torn(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it is cut short".to_owned(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => "it is damaged".to_owned(),
+        _ => reason(error),
     }
 }
 

@@ -254,9 +254,17 @@ fn only_the_lines_that_are_wanted_are_shown() {
 fn files_whose_names_are_outside_are_not_read() {
     let place = Place::new("names");
     let name = |second| Tai64n::from_wall(Wall::new(second, 0)).to_string();
-    // The lines say another time than the names: who reads a file shows that he did.
-    for (named, said) in [(10, "a"), (20, "b"), (30, "c"), (40, "d")] {
-        place.log("web/log", &[(25, said)]);
+    // Lines say another time than the names: who reads a file shows that he did. Of the first file beyond, its first line
+    // is looked at.
+    let beyond = [(35, "later"), (25, "d")];
+    let files: [(u64, &[(u64, &str)]); 4] = [
+        (10, &[(25, "a")]),
+        (20, &[(25, "b")]),
+        (30, &[(25, "c")]),
+        (40, &beyond),
+    ];
+    for (named, lines) in files {
+        place.log("web/log", lines);
         let dir = place.0.join("web/log");
         std::fs::rename(
             dir.join("current"),

@@ -1,6 +1,8 @@
 use super::*;
 use eudaemon_core::time::Wall;
-use std::fs::OpenOptions;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 
 /// What multilog does to its directory, step by step.
@@ -61,14 +63,14 @@ impl Logger {
         self.unlink();
     }
     /// With a processor: another file takes the place.
-    fn process(&mut self, work: impl Fn(Vec<u8>) -> Vec<u8>) {
+    fn process(&mut self, code: &str, work: impl Fn(Vec<u8>) -> Vec<u8>) {
         self.rename();
         self.begin();
         let made = work(std::fs::read(self.dir.join("previous")).unwrap());
         std::fs::write(self.dir.join("processed"), made).unwrap();
         self.unlink();
         self.rotations += 1;
-        std::fs::rename(self.dir.join("processed"), self.stamped("s")).unwrap();
+        std::fs::rename(self.dir.join("processed"), self.stamped(code)).unwrap();
     }
     fn delete_oldest(&mut self) {
         let oldest = std::fs::read_dir(&self.dir)
@@ -204,7 +206,10 @@ fn what_the_logger_deleted_is_missing_and_the_rest_is_not() {
 
 #[test]
 fn what_a_processor_made_is_not_read_again() {
-    for packed in [false, true] {
+    let foreign = |text: Vec<u8>| [b"\x28\xb5\x2f\xfd", &text[..]].concat();
+    for (code, work) in [("s", &|text| text), ("gz", &gzip), ("s", &foreign)]
+        as [(&str, &dyn Fn(Vec<u8>) -> Vec<u8>); 3]
+    {
         let mut log = Logger::new("processor");
         let mut trail = Trail::all(&log.dir);
         let mut seen = Vec::new();
@@ -212,14 +217,97 @@ fn what_a_processor_made_is_not_read_again() {
             log.line();
             seen.extend(numbers(&mut trail));
             log.line();
-            log.process(|text| match packed {
-                true => [b"\x1f\x8b\x08\x00", &text[..]].concat(),
-                false => text,
-            });
+            log.process(code, work);
             log.line();
         }
         seen.extend(numbers(&mut trail));
         assert_eq!(seen, (1..=12).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn another_end_of_the_name_is_not_another_file() {
+    let mut log = Logger::new("ends");
+    let mut trail = Trail::all(&log.dir);
+    log.line();
+    log.rename();
+    log.begin();
+    let plain = log.stamped("abc");
+    std::fs::rename(log.dir.join("previous"), &plain).unwrap();
+    assert_eq!(numbers(&mut trail), [1]);
+    std::fs::write(log.stamped("gz"), gzip(std::fs::read(&plain).unwrap())).unwrap();
+    std::fs::remove_file(plain).unwrap();
+    log.line();
+    assert_eq!(numbers(&mut trail), [2]);
+}
+
+fn gzip(text: Vec<u8>) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&text).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn the_last_lines_reach_back_into_compressed_files() {
+    let mut log = Logger::new("last-packed");
+    for packed in [true, false, true, true] {
+        for _ in 0..3000 {
+            log.line();
+        }
+        match packed {
+            true => log.process("gz", gzip),
+            false => log.rotate(),
+        }
+    }
+    for current in 0..2 {
+        let end: u64 = 12_000 + current;
+        for count in [0, 1, 2, 2999, 3000, 3001, 6000, 7000, 9001, 12_000, 20_000] {
+            let mut trail = Trail::last(&log.dir, count).unwrap();
+            let first = (end + 1).saturating_sub(count).max(1);
+            assert!(
+                numbers(&mut trail).into_iter().eq(first..=end),
+                "the last {count} of {end}"
+            );
+        }
+        log.line();
+    }
+}
+
+#[test]
+fn of_a_damaged_file_the_sound_part_is_shown_and_the_next_file_follows() {
+    let mut log = Logger::new("torn");
+    for _ in 0..3000 {
+        log.line();
+    }
+    log.process("gz", |text| {
+        let whole = gzip(text);
+        whole[..whole.len() / 2].to_vec()
+    });
+    log.line();
+    log.rotate();
+    log.line();
+    let read = |mut trail: Trail| {
+        let lines = texts(&mut trail);
+        let torn: Vec<_> = trail.torn.iter().map(|(_, error)| error.kind()).collect();
+        (lines, torn)
+    };
+    let (lines, torn) = read(Trail::all(&log.dir));
+    assert_eq!(torn, [io::ErrorKind::UnexpectedEof]);
+    let sound = lines.len() - 3;
+    assert!(sound > 1000, "{sound}");
+    for (at, line) in lines[..sound].iter().enumerate() {
+        assert!(line.ends_with(&format!(" line {}", at + 1)), "{line}");
+    }
+    // The line it broke in is not joined with the next.
+    let begun = format!(" line {}", sound + 1);
+    let stamp_at = lines[0].find(' ').unwrap();
+    let rest = &lines[sound];
+    assert!(rest.len() <= stamp_at || begun.starts_with(&rest[stamp_at..]));
+    assert!(lines[sound + 1].ends_with(" line 3001"));
+    for count in [1, 2, 3, 4, 500] {
+        let (last, torn) = read(Trail::last(&log.dir, count).unwrap());
+        assert_eq!(last, lines[lines.len() - count as usize..], "{count}");
+        assert_eq!(torn.len(), usize::from(count > 2), "{count}");
     }
 }
 
@@ -318,6 +406,28 @@ fn since_skips_the_files_that_are_older() {
     assert_eq!(numbers(&mut trail), [5, 6, 7, 8]);
     log.line();
     assert_eq!(numbers(&mut trail), [9]);
+}
+
+#[test]
+fn until_takes_lines_that_were_stamped_before_the_rotation_and_written_after_it() {
+    let mut log = Logger::new("until");
+    let text = |second: u64, line: u64| {
+        let stamp = Tai64n::from_wall(Wall::new(second, 0));
+        format!("{stamp} line {line}\n")
+    };
+    log.raw(text(500, 1).as_bytes());
+    log.rotate();
+    for line in 2..4 {
+        log.raw(text(500, line).as_bytes());
+        log.rotate();
+    }
+    log.raw(text(501, 4).as_bytes());
+    log.rotate();
+    log.raw(text(502, 5).as_bytes());
+    let stamp = Tai64n::from_wall(Wall::new(500, 0));
+    let mut trail = Trail::all(&log.dir).until(stamp);
+    assert_eq!(numbers(&mut trail), [1, 2, 3]);
+    assert_eq!(numbers(&mut trail), [0; 0]);
 }
 
 #[test]

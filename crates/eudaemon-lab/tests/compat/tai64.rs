@@ -257,10 +257,38 @@ fn matchtest_says_plus_or_minus() {
         ("one*", "onetwo", "+one* (onetwo)\n"),
         ("* one", "  one", "-* one (  one)\n"),
         ("", "", "+ ()\n"),
+        ("F* one", "  one", "+F* one (  one)\n"),
+        ("F[a-c]?", "bx", "+F[a-c]? (bx)\n"),
+        ("F[a-c]?", "F[a-c]?", "-F[a-c]? (F[a-c]?)\n"),
+        ("F", "", "+F ()\n"),
+        ("S* one", "  one", "-S* one (  one)\n"),
+        ("SFailed*", "Failed login", "+SFailed* (Failed login)\n"),
+        ("oF", "oF", "+oF (oF)\n"),
     ] {
         let outcome = world.run(ours, &["matchtest", pattern, text]);
         assert_eq!((outcome.out.as_str(), outcome.code), (said, 0));
+        // The program whose patterns they are says the same.
+        let (matcher, rest) = match pattern.split_at_checked(1) {
+            Some((matcher @ ("F" | "S"), rest)) => (matcher, rest),
+            Some(_) | None => ("S", pattern),
+        };
+        let select = format!("+{rest}");
+        let argv = ["multilog", matcher, "-*", &select, "e"];
+        let seen = world.run_with(ours, &argv, "", &[], format!("{text}\n").as_bytes());
+        assert_eq!(!seen.err.is_empty(), said.starts_with('+'), "{pattern}");
     }
+    for (dialect, pattern, text, said) in [
+        ("classic", "F*", "x", "-F* (x)\n"),
+        ("classic", "Sone", "Sone", "+Sone (Sone)\n"),
+        ("encore", "F*", "x", "+F* (x)\n"),
+    ] {
+        let env = [("EUDAEMON_DIALECT", dialect)];
+        let outcome = world.run_with(ours, &["matchtest", pattern, text], "", &env, b"");
+        assert_eq!((outcome.out.as_str(), outcome.code), (said, 0));
+    }
+    let env = [("EUDAEMON_DIALECT", "x")];
+    let outcome = world.run_with(ours, &["matchtest", "a", "a"], "", &env, b"");
+    assert_eq!((outcome.out.as_str(), outcome.code), ("", 100));
     let outcome = world.run(ours, &["matchtest", "x"]);
     assert_eq!(outcome.code, 100);
     assert_eq!(outcome.err, "matchtest: usage: matchtest PATTERN TEXT\n");

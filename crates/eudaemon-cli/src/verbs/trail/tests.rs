@@ -226,19 +226,35 @@ fn what_a_processor_made_is_not_read_again() {
 }
 
 #[test]
-fn another_end_of_the_name_is_not_another_file() {
+fn what_a_processor_made_of_the_file_that_is_read_is_not_another_file() {
     let mut log = Logger::new("ends");
-    let mut trail = Trail::all(&log.dir);
+    log.line();
     log.line();
     log.rename();
     log.begin();
     let plain = log.stamped("abc");
     std::fs::rename(log.dir.join("previous"), &plain).unwrap();
-    assert_eq!(numbers(&mut trail), [1]);
-    std::fs::write(log.stamped("gz"), gzip(std::fs::read(&plain).unwrap())).unwrap();
-    std::fs::remove_file(plain).unwrap();
     log.line();
-    assert_eq!(numbers(&mut trail), [2]);
+    let mut trail = Trail::all(&log.dir);
+    assert!(trail.next(&mut Vec::new()).unwrap());
+    let made = plain.with_extension("gz");
+    std::fs::write(made, gzip(std::fs::read(&plain).unwrap())).unwrap();
+    std::fs::remove_file(plain).unwrap();
+    assert_eq!(numbers(&mut trail), [2, 3]);
+}
+
+#[test]
+fn a_line_that_a_damaged_file_broke_in_is_not_joined_with_the_next() {
+    let mut log = Logger::new("broke");
+    log.raw(b"one\ntwo\n");
+    log.process("gz", |text| {
+        let whole = gzip(text[..text.len() - 2].to_vec());
+        whole[..whole.len() - 8].to_vec()
+    });
+    log.raw(b"three\n");
+    let mut trail = Trail::all(&log.dir);
+    assert_eq!(texts(&mut trail), ["one", "tw", "three"]);
+    assert_eq!(trail.torn.len(), 1);
 }
 
 fn gzip(text: Vec<u8>) -> Vec<u8> {

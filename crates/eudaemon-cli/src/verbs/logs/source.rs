@@ -185,10 +185,14 @@ impl Source {
 
 /// Why a compressed file ended before its end. The decoder's own words are for programmers.
 fn torn(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it is cut short".to_owned(),
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => "it is damaged".to_owned(),
-        _ => reason(error),
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    let kind = error.kind();
+    if kind == UnexpectedEof {
+        "it is cut short".to_owned()
+    } else if kind == InvalidInput || kind == InvalidData {
+        "it is damaged".to_owned()
+    } else {
+        reason(error)
     }
 }
 

@@ -28,6 +28,13 @@ fn until(s: &Stage, service: &str, part: &str) {
     });
 }
 
+/// Waits until a script has come behind its traps so often: up is the fork, not the script's first line.
+fn begun(s: &Stage, dir: &str, times: usize) {
+    s.soon(&format!("{dir} to begin {times} times"), || {
+        s.read(format!("{dir}/begun")).lines().count() == times
+    });
+}
+
 /// The pid sv names first.
 fn pid(s: &Stage, service: &str) -> i32 {
     let line = s.ask(&format!("sv status {service}")).out;

@@ -1,6 +1,6 @@
 //! runsv: usage and refusals, its files, `finish`, the hooks of `control/`, the log service, and leaving.
 
-use crate::{pid, runsv, until};
+use crate::{begun, pid, runsv, until};
 use eudaemon_lab::{Signal, Stage, both_runit, every_pair_runit};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -78,7 +78,10 @@ fn note_at(s: &Stage, what: &str, stat: &str) {
 #[test]
 fn its_files_say_what_it_does() {
     both_runit("runsv-files", |s| {
-        s.script("a/run", "trap '' TERM\nwhile :; do sleep 0.1; done");
+        s.script(
+            "a/run",
+            "trap '' TERM\necho >> begun\nwhile :; do sleep 0.1; done",
+        );
         s.script("a/finish", "while test ! -e enough; do sleep 0.1; done");
         s.write("a/down", "");
         let running = runsv(s, "a");
@@ -92,6 +95,7 @@ fn its_files_say_what_it_does() {
         }
         s.ask("sv up ./a");
         note_at(s, "up", "run\n");
+        begun(s, "a", 1);
         s.ask("sv pause ./a");
         note_at(s, "paused", "run, paused\n");
         s.ask("sv cont ./a");

@@ -1,6 +1,6 @@
 //! sv: usage, every command, waiting, `check`, the log's state, and the init script.
 
-use crate::{pid, runsv, until};
+use crate::{begun, pid, runsv, until};
 use eudaemon_lab::{both_runit, every_pair_runit};
 use std::os::unix::fs::symlink;
 
@@ -60,7 +60,7 @@ fn what_nobody_supervises_is_not_running() {
 #[test]
 fn a_life() {
     every_pair_runit("sv-life", |s| {
-        s.script("a/run", "trap '' HUP\nexec sleep 1000");
+        s.script("a/run", "trap '' HUP\necho >> begun\nexec sleep 1000");
         s.write("a/down", "");
         let running = runsv(s, "a");
         s.play("sv status ./a");
@@ -69,6 +69,7 @@ fn a_life() {
         s.play("sv status a/ ./a");
         s.play("sv check ./a");
         s.play("sv -v up ./a");
+        begun(s, "a", 1);
         s.play("sv reload ./a");
         s.play("sv -w 5 start ./a");
         s.play("sv pause ./a");
@@ -128,9 +129,13 @@ fn a_check_is_waited_for() {
 #[test]
 fn what_does_not_end_in_time_is_told_and_killed() {
     every_pair_runit("sv-timeout", |s| {
-        s.script("a/run", "trap '' TERM\nwhile :; do sleep 0.1; done");
+        s.script(
+            "a/run",
+            "trap '' TERM\necho >> begun\nwhile :; do sleep 0.1; done",
+        );
         let running = runsv(s, "a");
         until(s, "./a", "run:");
+        begun(s, "a", 1);
         s.play("sv -w 1 stop ./a");
         s.play("sv status ./a");
         s.play("sv up ./a");
@@ -142,6 +147,7 @@ fn what_does_not_end_in_time_is_told_and_killed() {
         s.play("sv -w 1 force-stop ./a");
         until(s, "./a", "down:");
         s.play("sv -w 10 start ./a");
+        begun(s, "a", 2);
         s.play("sv -w 1 force-shutdown ./a");
         s.ending("runsv", &running);
     });
@@ -176,7 +182,7 @@ fn finish_is_told_of() {
         s.script("a/run", "exec sleep 1000");
         s.script(
             "a/finish",
-            "trap '' TERM\nwhile test ! -e enough; do sleep 0.1; done",
+            "trap '' TERM\necho >> begun\nwhile test ! -e enough; do sleep 0.1; done",
         );
         let _running = runsv(s, "a");
         until(s, "./a", "run:");
@@ -187,6 +193,7 @@ fn finish_is_told_of() {
         s.soon("its pid", || {
             !s.ask("sv status ./a").out.contains("normally up")
         });
+        begun(s, "a", 1);
         s.play("sv status ./a");
         s.play("sv -w 1 stop ./a");
         s.write("a/enough", "");
@@ -198,7 +205,7 @@ fn finish_is_told_of() {
 #[test]
 fn as_an_init_script() {
     both_runit("sv-script", |s| {
-        s.script("sv/web/run", "trap '' HUP\nexec sleep 1000");
+        s.script("sv/web/run", "trap '' HUP\necho >> begun\nexec sleep 1000");
         let running = runsv(s, "sv/web");
         until(s, "./sv/web", "run:");
         std::fs::create_dir(s.path("init.d")).expect("a new directory");
@@ -223,6 +230,9 @@ fn as_an_init_script() {
             "web start",
             "web reload",
         ] {
+            if words == "web reload" {
+                begun(s, "sv/web", 2);
+            }
             play(&format!("init.d/{words}"));
         }
         until(s, "./sv/web", "run:");

@@ -137,7 +137,8 @@ fn play(
     seen
 }
 
-/// Waits until each service is as it should be, then takes its picture; where it is known what it must be, until it is that.
+/// Waits until every service is as it should be, then takes their pictures; where it is known what they must be, until they
+/// are that.
 fn settle(
     played: &Played,
     expected: Option<&BTreeMap<String, String>>,
@@ -145,30 +146,30 @@ fn settle(
     when: &str,
     right: impl Fn(&str) -> bool,
 ) {
-    for name in &played.names {
-        let key = format!("{name} {when}");
-        let mut before = String::new();
-        until(LONG, || {
-            if !right(name) {
-                return false;
-            }
-            let now = played.picture(name);
-            let settled = match expected.and_then(|all| all.get(&key)) {
-                Some(expected) => now == *expected,
-                // Nobody knows: what stays the same for a while is taken.
-                None => now == before && pause(),
-            };
-            before = now;
-            settled
-        });
-        seen.insert(key, played.picture(name));
-    }
+    let mut pictures = BTreeMap::new();
+    until(LONG, || {
+        if !played.names.iter().all(|name| right(name)) {
+            return false;
+        }
+        let now: BTreeMap<String, String> = played
+            .names
+            .iter()
+            .map(|name| (format!("{name} {when}"), played.picture(name)))
+            .collect();
+        let settled = match expected {
+            Some(expected) => now.iter().all(|(key, is)| expected.get(key) == Some(is)),
+            // Nobody knows: what stays the same for a while is taken.
+            None => now == pictures || quiet(),
+        };
+        pictures = now;
+        settled
+    });
+    seen.append(&mut pictures);
 }
 
-/// The reference is taken at leisure: this long nothing of it may change.
-fn pause() -> bool {
-    until(Duration::from_millis(50), || false);
-    true
+/// Lets some time go by between two looks at the reference, which is taken at leisure; false, for there is more to see.
+fn quiet() -> bool {
+    until(Duration::from_secs(1), || false)
 }
 
 /// What is asked of some of them while they run.

@@ -10,6 +10,7 @@ mod chain;
 mod clock;
 mod disk;
 mod faults;
+mod forward;
 mod kills;
 mod links;
 mod processor;

@@ -125,3 +125,17 @@ pub(crate) fn exit_of(pid: i32, limit: Duration) -> Option<Exit> {
 pub(crate) fn pid_of(raw: i32) -> Option<Pid> {
     Pid::from_raw(raw)
 }
+
+/// Whether a process has heard all its signals and waits again.
+#[must_use]
+pub fn asleep(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let says = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        line.map(|line| line.trim().to_owned()).unwrap_or_default()
+    };
+    says("State:").starts_with('S')
+        && ["SigPnd:", "ShdPnd:"]
+            .iter()
+            .all(|field| says(field).bytes().all(|b| b == b'0'))
+}

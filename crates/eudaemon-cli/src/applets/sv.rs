@@ -233,12 +233,7 @@ fn read_words<'a>(caller: &Caller, words: &'a [OsString]) -> Result<Words<'a>, u
 
 /// The number at the start, as the original reads it: anything else is 0.
 fn seconds(value: &[u8]) -> Duration {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
-    let number = digits.fold(0_u64, |number, digit| {
-        number
-            .saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-    });
+    let number = eudaemon_core::svlogd::number(value);
     Duration::from_secs(number.min(u64::from(u32::MAX)))
 }
 

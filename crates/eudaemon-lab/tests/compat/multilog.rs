@@ -3,7 +3,7 @@
 //! Not compared here: processors that fail; a full disk (see `bad_input.rs`); at which line a file is cut when many lines
 //! come at once (the original's buffer of 1024 bytes decides, which nobody can rely on).
 
-use eudaemon_lab::{Exit, Signal, Stage, both};
+use eudaemon_lab::{Exit, Signal, Stage, asleep, both};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -656,17 +656,4 @@ fn queue_empty(log: &Piped) -> bool {
 /// original hears of that only with its next line.
 fn idle(log: &Piped) -> bool {
     queue_empty(log) && asleep(log.running.pid)
-}
-
-/// Whether a process has heard all its signals and waits again.
-fn asleep(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let says = |field: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        line.map(|line| line.trim().to_owned()).unwrap_or_default()
-    };
-    says("State:").starts_with('S')
-        && ["SigPnd:", "ShdPnd:"]
-            .iter()
-            .all(|field| says(field).bytes().all(|b| b == b'0'))
 }

@@ -20,7 +20,7 @@ mod signals;
 mod startup;
 
 use eudaemon_lab::log::{Logger, Pipe};
-use eudaemon_lab::{Running, Stage, Subject, bins};
+use eudaemon_lab::{Running, Stage, Subject, asleep, bins};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -113,17 +113,4 @@ impl Log {
         self.pipe.close();
         s.ending("multilog", &self.running);
     }
-}
-
-/// Whether a process has heard all its signals and waits again.
-fn asleep(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let says = |field: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        line.map(|line| line.trim().to_owned()).unwrap_or_default()
-    };
-    says("State:").starts_with('S')
-        && ["SigPnd:", "ShdPnd:"]
-            .iter()
-            .all(|field| says(field).bytes().all(|b| b == b'0'))
 }

@@ -121,16 +121,21 @@ fn its_files_say_what_it_does() {
 #[test]
 fn finish_is_told_how_it_ended() {
     both_runit("runsv-finish", |s| {
-        s.script("a/run", "mv 7 8 2>/dev/null && exit 7\nexec sleep 1000");
+        s.script(
+            "a/run",
+            "echo >> begun\nmv 7 8 2>/dev/null && exit 7\nexec sleep 1000",
+        );
         s.write("a/7", "");
         s.script("a/finish", "echo \"$# $1 $2\" >> said; exit 125");
         let _running = runsv(s, "a");
         s.soon("an end", || s.read("a/said").lines().count() == 1);
-        until(s, "./a", "run:");
         let stays = || s.ask("sv status ./a").out.contains("run:");
+        // The status may still be that of the run before, while its finish has begun.
+        begun(s, "a", 2);
         s.soon("it is up again", stays);
         s.ask("sv kill ./a");
         s.soon("a second end", || s.read("a/said").lines().count() == 2);
+        begun(s, "a", 3);
         s.soon("it is up again", stays);
         s.ask("sv -w 10 stop ./a");
         s.note(&s.read("a/said"));

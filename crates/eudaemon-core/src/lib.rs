@@ -11,12 +11,17 @@
 extern crate alloc;
 
 pub mod account;
+pub mod capability;
 pub mod control;
 pub mod definition;
 pub mod environment;
 pub mod exit;
+pub mod journal;
 pub mod limits;
+pub mod listen;
 pub mod log;
+pub mod notify;
+pub mod privilege;
 pub mod scan;
 pub mod search;
 pub mod status;

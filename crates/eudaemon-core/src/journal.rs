@@ -1,0 +1,1 @@
+//! A log record as the journal reads it.

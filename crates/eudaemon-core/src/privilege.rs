@@ -1,0 +1,1 @@
+//! Giving up privileges: in which order, and what proves it.

@@ -1,0 +1,1 @@
+//! Programs a service starts, without what its manager meant for the service alone.

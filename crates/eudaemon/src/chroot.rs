@@ -1,0 +1,1 @@
+//! Absolute paths as they are called behind a changed root.

@@ -1,0 +1,1 @@
+//! The control socket: asked by a person, answered when it has happened.

@@ -1,0 +1,1 @@
+//! Secrets a manager hands over as files.

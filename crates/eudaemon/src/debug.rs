@@ -1,0 +1,1 @@
+//! A private server that shows how the service does.

@@ -1,0 +1,1 @@
+//! Leaving the shell, with an answer to it.

@@ -1,0 +1,1 @@
+//! The directories a manager made for the service.

@@ -1,0 +1,1 @@
+//! Making the service known to a manager: plan, difference, deed.

@@ -1,0 +1,1 @@
+//! Where a service's log lines go, and how much of them.

@@ -1,0 +1,70 @@
+//! What a service says of itself before it is started: for its help, its unit, and what its options are when nobody sets them.
+
+use crate::needs::Needs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A service's own description. Everything but the name has a default.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Manifest {
+    /// The name: of the unit, the service directory, the PID file, and of `NAME_SERVICE_UID` in the environment. Letters,
+    /// digits, `-` and `_`.
+    pub name: String,
+    /// What a person calls it. Default: the name.
+    pub title: String,
+    /// One sentence. Default: the title.
+    pub description: String,
+    /// A page about it, as in `Documentation=`.
+    pub documentation: Option<String>,
+    /// The version that `--version` tells.
+    pub version: Option<String>,
+    /// What it needs once it runs.
+    pub needs: Needs,
+    /// The user it runs as when nobody says otherwise and it is started by root.
+    pub user: Option<String>,
+    /// The directory it is locked into when nobody says otherwise and it is started by root with a user to become.
+    pub chroot: Option<PathBuf>,
+    /// Whether it reloads on HUP. Set by [`main`](crate::main) for services that do.
+    pub reloads: bool,
+    /// How long a hang may last before the manager kills it, in an installed unit.
+    pub watchdog: Option<Duration>,
+    /// How long an orderly stop may take. Default: 30 s.
+    pub stop_timeout: Duration,
+    /// Sockets that a manager may open for it, in an installed unit: name and address, as `("web", "0.0.0.0:80")`.
+    pub sockets: Vec<(String, String)>,
+    /// Whether it keeps state in `/var/lib/NAME`.
+    pub state: bool,
+    /// Whether it has files in `/run/NAME`.
+    pub runtime: bool,
+    /// Whether it keeps a cache in `/var/cache/NAME`.
+    pub cache: bool,
+    /// Whether it writes logs into `/var/log/NAME`.
+    pub logs: bool,
+}
+
+impl Manifest {
+    /// That of a service of this name.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Manifest {
+        let name = name.into();
+        Manifest {
+            title: name.clone(),
+            description: name.clone(),
+            name,
+            documentation: None,
+            version: None,
+            needs: Needs::new(),
+            user: None,
+            chroot: None,
+            reloads: false,
+            watchdog: None,
+            stop_timeout: Duration::from_secs(30),
+            sockets: Vec::new(),
+            state: false,
+            runtime: false,
+            cache: false,
+            logs: false,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Numbers a service counts, as OpenMetrics tells them.

@@ -1,0 +1,216 @@
+//! What a service needs of its system, said once: the sandbox enforces it, and the installed unit says the same.
+
+use eudaemon_core::capability::Capability;
+use eudaemon_core::limits::{Limit, Resource};
+use std::path::{Path, PathBuf};
+
+/// Everything a service needs once it runs. What is not named here is not needed.
+///
+/// ```
+/// use eudaemon::needs::{Needs, Preset};
+/// let needs = Needs::new()
+///     .read("/etc/web")
+///     .write("/var/lib/web")
+///     .bind_tcp(8080)
+///     .connect_tcp(5432)
+///     .system_calls(Preset::NetworkServer);
+/// assert_eq!(needs.bound_tcp(), [8080]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    read: Vec<PathBuf>,
+    write: Vec<PathBuf>,
+    execute: Vec<PathBuf>,
+    bind_tcp: Vec<u16>,
+    bind_udp: Vec<u16>,
+    connect_tcp: Vec<u16>,
+    connect_any: bool,
+    unix_sockets: bool,
+    system_calls: Option<Preset>,
+    capabilities: Vec<Capability>,
+    limits: Vec<(Resource, Limit)>,
+    writable_code: bool,
+}
+
+/// A set of system calls that a kind of program gets along with.
+///
+/// Each is a union of systemd's groups, so that the seccomp filter here and `SystemCallFilter=` in a unit allow the same.
+/// Source: `systemd.exec(5)`, "Predefined system call sets"; `systemd-analyze syscall-filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Preset {
+    /// `@system-service` without `@privileged` and `@resources`.
+    Service,
+    /// What [`Preset::Service`] allows; named apart so that it may become narrower.
+    NetworkServer,
+    /// Computes and reads and writes files: [`Preset::Service`] without `@network-io`. Unix sockets, to the manager and the
+    /// journal, must have been opened before.
+    Worker,
+}
+
+impl Needs {
+    /// Nothing.
+    #[must_use]
+    pub fn new() -> Needs {
+        Needs::default()
+    }
+
+    /// This file, or everything below this directory, is read. An absolute path.
+    #[must_use]
+    pub fn read(mut self, path: impl AsRef<Path>) -> Needs {
+        self.read.push(path.as_ref().into());
+        self
+    }
+
+    /// This file, or everything below this directory, is read, written, made and removed. An absolute path.
+    #[must_use]
+    pub fn write(mut self, path: impl AsRef<Path>) -> Needs {
+        self.write.push(path.as_ref().into());
+        self
+    }
+
+    /// This program, or every program below this directory, is executed. An absolute path.
+    #[must_use]
+    pub fn execute(mut self, path: impl AsRef<Path>) -> Needs {
+        self.execute.push(path.as_ref().into());
+        self
+    }
+
+    /// It binds this TCP port. Only what is bound *after* the drop needs it; `init` binds before. In a unit both count.
+    #[must_use]
+    pub fn bind_tcp(mut self, port: u16) -> Needs {
+        self.bind_tcp.push(port);
+        self
+    }
+
+    /// As [`Needs::bind_tcp`], for UDP.
+    #[must_use]
+    pub fn bind_udp(mut self, port: u16) -> Needs {
+        self.bind_udp.push(port);
+        self
+    }
+
+    /// It connects to this TCP port, anywhere.
+    #[must_use]
+    pub fn connect_tcp(mut self, port: u16) -> Needs {
+        self.connect_tcp.push(port);
+        self
+    }
+
+    /// It connects to any port.
+    #[must_use]
+    pub fn connect_any(mut self) -> Needs {
+        self.connect_any = true;
+        self
+    }
+
+    /// It opens unix sockets of its own, beside those to its manager and its log.
+    #[must_use]
+    pub fn unix_sockets(mut self) -> Needs {
+        self.unix_sockets = true;
+        self
+    }
+
+    /// It gets along with these system calls. Without this there is no filter.
+    #[must_use]
+    pub fn system_calls(mut self, preset: Preset) -> Needs {
+        self.system_calls = Some(preset);
+        self
+    }
+
+    /// It keeps this capability after the drop. No other is kept.
+    #[must_use]
+    pub fn capability(mut self, capability: Capability) -> Needs {
+        self.capabilities.push(capability);
+        self
+    }
+
+    /// It gets along with this much.
+    #[must_use]
+    pub fn limit(mut self, resource: Resource, limit: Limit) -> Needs {
+        self.limits.push((resource, limit));
+        self
+    }
+
+    /// It writes code into its memory and runs it, as a just-in-time compiler does.
+    #[must_use]
+    pub fn writable_code(mut self) -> Needs {
+        self.writable_code = true;
+        self
+    }
+
+    /// The paths that are read.
+    #[must_use]
+    pub fn readable(&self) -> &[PathBuf] {
+        &self.read
+    }
+
+    /// The paths that are written.
+    #[must_use]
+    pub fn writable(&self) -> &[PathBuf] {
+        &self.write
+    }
+
+    /// The paths that are executed.
+    #[must_use]
+    pub fn executable(&self) -> &[PathBuf] {
+        &self.execute
+    }
+
+    /// The TCP ports that are bound.
+    #[must_use]
+    pub fn bound_tcp(&self) -> &[u16] {
+        &self.bind_tcp
+    }
+
+    /// The UDP ports that are bound.
+    #[must_use]
+    pub fn bound_udp(&self) -> &[u16] {
+        &self.bind_udp
+    }
+
+    /// The TCP ports that are connected to; `None` is any.
+    #[must_use]
+    pub fn connected_tcp(&self) -> Option<&[u16]> {
+        (!self.connect_any).then_some(&self.connect_tcp)
+    }
+
+    /// Whether there are unix sockets of its own.
+    #[must_use]
+    pub fn has_unix_sockets(&self) -> bool {
+        self.unix_sockets
+    }
+
+    /// Whether it uses IP at all.
+    #[must_use]
+    pub fn has_network(&self) -> bool {
+        self.connect_any
+            || !(self.bind_tcp.is_empty()
+                && self.bind_udp.is_empty()
+                && self.connect_tcp.is_empty())
+    }
+
+    /// The system calls it gets along with.
+    #[must_use]
+    pub fn preset(&self) -> Option<Preset> {
+        self.system_calls
+    }
+
+    /// The capabilities it keeps.
+    #[must_use]
+    pub fn capabilities(&self) -> &[Capability] {
+        &self.capabilities
+    }
+
+    /// The limits it gets along with.
+    #[must_use]
+    pub fn limits(&self) -> &[(Resource, Limit)] {
+        &self.limits
+    }
+
+    /// Whether it writes code and runs it.
+    #[must_use]
+    pub fn has_writable_code(&self) -> bool {
+        self.writable_code
+    }
+}

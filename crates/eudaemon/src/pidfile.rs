@@ -1,0 +1,1 @@
+//! A file with the daemon's process id, which only one holds.

@@ -1,0 +1,1 @@
+//! Being told when memory, processor or disk are short.

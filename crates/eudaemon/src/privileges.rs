@@ -1,0 +1,1 @@
+//! Giving up what only the start needed, with proof.

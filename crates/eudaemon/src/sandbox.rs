@@ -1,0 +1,1 @@
+//! The kernel holds the service to what it said it needs.

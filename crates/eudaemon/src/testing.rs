@@ -1,0 +1,1 @@
+//! A service manager in a box, for tests.

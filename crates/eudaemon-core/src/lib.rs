@@ -17,6 +17,7 @@ pub mod definition;
 pub mod environment;
 pub mod exit;
 pub mod journal;
+pub mod life;
 pub mod limits;
 pub mod listen;
 pub mod log;

@@ -139,6 +139,10 @@ signals! {
     Stop "STOP" 19,
     /// Stop from the keyboard.
     Tstp "TSTP" 20,
+    /// A read from the terminal in the background; by custom of daemons, more log.
+    Ttin "TTIN" 21,
+    /// A write to the terminal in the background; by custom of daemons, less log.
+    Ttou "TTOU" 22,
     /// The terminal's size changed.
     Winch "WINCH" 28,
 }

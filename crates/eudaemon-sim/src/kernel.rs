@@ -155,6 +155,8 @@ impl Kernel {
             | Signal::Alrm
             | Signal::Chld
             | Signal::Tstp
+            | Signal::Ttin
+            | Signal::Ttou
             | Signal::Winch => {}
         }
         true

@@ -7,6 +7,7 @@
 pub mod arena;
 pub mod clock;
 pub mod dir;
+pub mod early;
 pub mod errno;
 pub mod exec;
 pub mod fifo;
@@ -27,4 +28,5 @@ pub mod socket;
 pub mod spawn;
 pub mod start;
 pub mod title;
+pub mod wake;
 pub mod watch;

@@ -308,6 +308,8 @@ impl<'a> Logger<'a> {
             | Signal::Cont
             | Signal::Stop
             | Signal::Tstp
+            | Signal::Ttin
+            | Signal::Ttou
             | Signal::Winch => {}
         }
         Heard::On

@@ -102,6 +102,8 @@ fn letter(control: Control) -> Option<u8> {
             | Signal::Cont
             | Signal::Stop
             | Signal::Tstp
+            | Signal::Ttin
+            | Signal::Ttou
             | Signal::Winch => None,
         },
         Control::Up

@@ -60,6 +60,8 @@ impl Ears {
                 | Signal::Cont
                 | Signal::Stop
                 | Signal::Tstp
+                | Signal::Ttin
+                | Signal::Ttou
                 | Signal::Winch => {}
             }
         }

@@ -16,6 +16,7 @@ pub mod control;
 pub mod definition;
 pub mod environment;
 pub mod exit;
+pub mod health;
 pub mod journal;
 pub mod life;
 pub mod limits;

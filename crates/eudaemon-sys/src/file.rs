@@ -28,6 +28,8 @@ pub struct About {
     pub mode: u32,
     /// How many names it has.
     pub links: u64,
+    /// Whose it is.
+    pub owner: u32,
     /// Its length in bytes.
     pub size_bytes: u64,
     /// Whether it is a regular file.
@@ -302,6 +304,7 @@ fn read_stat(stat: &rustix::fs::Stat) -> About {
         },
         mode: stat.st_mode as u32 & 0o7777,
         links: stat.st_nlink as u64,
+        owner: stat.st_uid as u32,
         size_bytes: stat.st_size as u64,
         regular: rustix::fs::FileType::from_raw_mode(stat.st_mode)
             == rustix::fs::FileType::RegularFile,

@@ -1,0 +1,119 @@
+//! The privileged part of a start: one thread, and whatever rights the program was given.
+
+use crate::credentials::Credentials;
+use crate::directories::Directories;
+use crate::logging::Log;
+use crate::notify::Notify;
+use crate::options::Options;
+use crate::{Activation, Capability, Context, Error, Exit, Result};
+use std::fmt;
+use std::net::{TcpListener, ToSocketAddrs};
+use std::time::Duration;
+
+/// What `init` is given. It ends before privileges do, so nothing that needs them can be called later, and nothing that must
+/// not be said before, like ready, can be said with it.
+#[derive(Debug)]
+pub struct Init<'a> {
+    pub(crate) activation: &'a Activation,
+    pub(crate) options: &'a Options,
+    pub(crate) log: &'a Log,
+    pub(crate) notify: &'a Notify,
+    pub(crate) credentials: &'a Credentials,
+    pub(crate) directories: &'a Directories,
+    pub(crate) inherited: &'a mut crate::inherited::Inherited,
+    pub(crate) keep: Vec<Capability>,
+    pub(crate) is_check: bool,
+}
+
+impl Init<'_> {
+    /// What the program was given at its start: its environment above all.
+    #[must_use]
+    pub fn activation(&self) -> &Activation {
+        self.activation
+    }
+
+    /// The options in force.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        self.options
+    }
+
+    /// Where log lines go.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        self.log
+    }
+
+    /// The secrets the manager handed over. To be read here: they may be out of reach once the service is locked in.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        self.credentials
+    }
+
+    /// The directories for state, cache, logs and what lives as long as the service.
+    #[must_use]
+    pub fn directories(&self) -> &Directories {
+        self.directories
+    }
+
+    /// The descriptors the manager passed. What is not taken is closed before `run`.
+    #[must_use]
+    pub fn inherited(&mut self) -> &mut crate::inherited::Inherited {
+        self.inherited
+    }
+
+    /// Whether this is `--service.check-config`: whatever is opened is closed again, and there is no `run`. A check must not
+    /// change anything, nor need what a running service holds.
+    #[must_use]
+    pub fn is_check(&self) -> bool {
+        self.is_check
+    }
+
+    /// Whether the program was asked to stop already. A long `init` looks from time to time, and returns.
+    #[must_use]
+    pub fn is_stop_asked(&self) -> bool {
+        eudaemon_sys::early::asked().is_some()
+    }
+
+    /// Keeps this capability through the drop, beside those of the manifest and of `--service.keep-caps`.
+    pub fn keep_capability(&mut self, capability: Capability) {
+        self.keep.push(capability);
+    }
+
+    /// Says how far the start is, and asks the manager for this much more time.
+    pub fn progress(&self, how_far: impl fmt::Display, window: Duration) {
+        // A manager that cannot be told is no reason not to start.
+        let _ = self.notify.status(&how_far.to_string());
+        let _ = self.notify.extend(window);
+    }
+
+    /// A listening TCP socket: the one that was passed under this name, if there is one; the only one that was passed, if it
+    /// has no name; else one bound here. Ports below 1024 can be bound here and not later.
+    ///
+    /// With `--service.check-config` any free port is bound instead, since a running service may hold the right one.
+    ///
+    /// # Errors
+    /// The address cannot be found or bound, with the address in the words. [`Exit::Unavailable`] if it is in use.
+    pub fn tcp_listener(
+        &mut self,
+        name: &str,
+        address: impl ToSocketAddrs + fmt::Display,
+    ) -> Result<TcpListener> {
+        if let Some(listener) = self.inherited.take_tcp_listener(name)? {
+            return Ok(listener);
+        }
+        let attempt = || format!("unable to listen at {address}");
+        let addresses = address.to_socket_addrs();
+        let addresses: Vec<_> = addresses
+            .map_err(|error| Error::from(error).class(Exit::Config))
+            .during(attempt)?
+            .map(|mut address| {
+                if self.is_check {
+                    address.set_port(0);
+                }
+                address
+            })
+            .collect();
+        TcpListener::bind(addresses.as_slice()).during(attempt)
+    }
+}

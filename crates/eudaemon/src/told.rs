@@ -1,0 +1,189 @@
+//! Everyone who wants to know how the service does, told from one place: the manager, a descriptor, a file, the shell that
+//! waits, and `ps`.
+
+use crate::detach::Detached;
+use crate::notify::{Message, Notify};
+use crate::pidfile::Pidfile;
+use crate::shared::held;
+use crate::{Error, logging::Log};
+use eudaemon_core::time::Mono;
+use eudaemon_sys::title::Title;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// Those who are told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    name: String,
+    notify: Notify,
+    log: Log,
+    status: Mutex<String>,
+    waiting: Mutex<Waiting>,
+    title: Mutex<Option<Title>>,
+    left: Arc<Mutex<Left>>,
+}
+
+/// Those who wait for ready alone, until they were told.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// A descriptor for a line, as s6 and dinit want it.
+    pub descriptor: Option<File>,
+    /// A file to be made. Relative to where the process is locked in.
+    pub file: Option<PathBuf>,
+    /// The shell.
+    pub shell: Option<Detached>,
+}
+
+/// What must not be there any more when the process is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    pub pidfile: Option<Pidfile>,
+    pub ready: Option<PathBuf>,
+}
+
+/// Removes what must not be left, once. Of use to a thread that ends the process while others hang.
+#[derive(Debug)]
+pub(crate) struct Cleaner(Arc<Mutex<Left>>);
+
+impl Cleaner {
+    pub fn clean(&self) {
+        let left = std::mem::take(&mut *held(&self.0));
+        if let Some(path) = left.ready {
+            // It may never have been made.
+            let _ = std::fs::remove_file(path);
+        }
+        if let Some(pidfile) = left.pidfile {
+            // The lock is gone with the process; a file without a lock means nothing.
+            let _ = pidfile.remove();
+        }
+    }
+}
+
+impl Told {
+    pub fn new(
+        name: &str,
+        notify: Notify,
+        log: Log,
+        waiting: Waiting,
+        title: Option<Title>,
+        pidfile: Option<Pidfile>,
+    ) -> Told {
+        let left = Left {
+            pidfile,
+            ready: waiting.file.clone(),
+        };
+        Told {
+            name: name.to_owned(),
+            notify,
+            log,
+            status: Mutex::new(String::new()),
+            waiting: Mutex::new(waiting),
+            title: Mutex::new(title),
+            left: Arc::new(Mutex::new(left)),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn notify(&self) -> &Notify {
+        &self.notify
+    }
+
+    pub fn cleaner(&self) -> Cleaner {
+        Cleaner(Arc::clone(&self.left))
+    }
+
+    /// The last status.
+    pub fn last_status(&self) -> String {
+        held(&self.status).clone()
+    }
+
+    /// A new status; the same one again is not told again.
+    pub fn status(&self, text: &str) {
+        let line: String = text
+            .chars()
+            .map(|letter| if letter.is_control() { ' ' } else { letter })
+            .collect();
+        let line = line.trim();
+        let mut status = held(&self.status);
+        if *status == line {
+            return;
+        }
+        line.clone_into(&mut status);
+        self.send(&Message::new().status(line));
+        self.show(line);
+    }
+
+    fn show(&self, line: &str) {
+        if let Some(title) = held(&self.title).as_mut() {
+            // `ps` is for people: nothing depends on it.
+            let _ = title.set(format!("{}: {line}", self.name).as_bytes());
+        }
+    }
+
+    fn send(&self, message: &Message) {
+        if let Err(error) = self.notify.send(message) {
+            self.log
+                .warning(format_args!("unable to tell the manager: {error}"));
+        }
+    }
+
+    /// Ready, for the first time or again after a reload, with the status in the same message.
+    pub fn ready(&self) {
+        let status = held(&self.status);
+        let mut message = Message::new().ready();
+        if !status.is_empty() {
+            message = message.status(&status);
+        }
+        self.send(&message);
+        drop(status);
+        let waiting = std::mem::take(&mut *held(&self.waiting));
+        if let Some(mut descriptor) = waiting.descriptor
+            && let Err(error) = descriptor.write_all(b"\n")
+        {
+            self.log
+                .warning(format_args!("unable to write to the readiness descriptor: {error}"));
+        }
+        if let Some(path) = waiting.file
+            && let Err(error) = File::create(&path)
+        {
+            self.log
+                .warning(format_args!("unable to make {}: {error}", path.display()));
+        }
+        if let Some(shell) = waiting.shell
+            && let Err(error) = shell.ready()
+        {
+            self.log
+                .warning(format_args!("unable to let go of the shell: {error}"));
+        }
+    }
+
+    pub fn reloading(&self, now: Mono) {
+        self.send(&Message::new().reloading(now.0 / 1000));
+    }
+
+    pub fn stopping(&self) {
+        let status = "stopping";
+        status.clone_into(&mut held(&self.status));
+        self.send(&Message::new().stopping().status(status));
+        self.show(status);
+    }
+
+    /// The end by an error: its words become the status, so that they stand where a person looks first.
+    pub fn failed(&self, error: &Error) {
+        let mut message = Message::new().status(&error.to_string());
+        if let Some(number) = error.errno() {
+            message = message.errno(number);
+        }
+        self.send(&message);
+    }
+
+    /// The shell that still waits, if it does.
+    pub fn shell(&self) -> Option<Detached> {
+        held(&self.waiting).shell.take()
+    }
+}

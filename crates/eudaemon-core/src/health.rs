@@ -155,10 +155,12 @@ impl Verdict {
 
     /// Those without a sign for too long: name, age of the last sign.
     pub fn stale(&self) -> impl Iterator<Item = (&str, Duration)> {
-        self.entries.iter().filter_map(|entry| match entry.condition {
-            Condition::Stale { age, .. } => Some((entry.name.as_str(), age)),
-            Condition::Fine | Condition::Pending | Condition::Failing { .. } => None,
-        })
+        self.entries
+            .iter()
+            .filter_map(|entry| match entry.condition {
+                Condition::Stale { age, .. } => Some((entry.name.as_str(), age)),
+                Condition::Fine | Condition::Pending | Condition::Failing { .. } => None,
+            })
     }
 
     /// Those that said what is wrong: name, reason.
@@ -213,7 +215,12 @@ impl fmt::Display for Condition {
             Condition::Fine => to.write_str("ok"),
             Condition::Pending => to.write_str("no answer yet"),
             Condition::Stale { age, within } => {
-                write!(to, "silent for {}, allowed {}", Length(*age), Length(*within))
+                write!(
+                    to,
+                    "silent for {}, allowed {}",
+                    Length(*age),
+                    Length(*within)
+                )
             }
             Condition::Failing { reason } => to.write_str(reason),
         }

@@ -15,6 +15,7 @@ pub mod detach;
 pub mod directories;
 pub mod error;
 pub mod exit;
+pub mod health;
 pub mod install;
 pub mod logging;
 pub mod manifest;

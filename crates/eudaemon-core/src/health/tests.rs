@@ -65,7 +65,11 @@ fn who_is_live_and_who_is_ready() {
     for (watched, phase, live, ready, words) in rows {
         let verdict = Verdict::of(ms(1000), phase, watched);
         assert_eq!(
-            (verdict.live(), verdict.ready(), verdict.to_string().as_str()),
+            (
+                verdict.live(),
+                verdict.ready(),
+                verdict.to_string().as_str()
+            ),
             (live, ready, words)
         );
     }
@@ -85,7 +89,11 @@ fn the_stale_and_the_failing_are_told_apart() {
 
 /// Lines of `AT expiry EXPIRY|none -> ACT next NEXT`, all in ms.
 fn check(mut dog: Watchdog, script: &str) {
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [at, "expiry", expiry, "->", told @ ..] = words.as_slice() else {
             panic!("{line}");
@@ -220,16 +228,27 @@ fn live(seed: u64) {
         let lives_until = hangs.unwrap_or(end).min(now);
         if lives_until > beaten && !hung {
             hung = lives_until < now;
-            beaten = Mono(lives_until.0 - dice.below((within.as_nanos() as u64) / 2).min(lives_until.0 - beaten.0));
+            beaten = Mono(
+                lives_until.0
+                    - dice
+                        .below((within.as_nanos() as u64) / 2)
+                        .min(lives_until.0 - beaten.0),
+            );
         }
         let expiry = beaten + within;
         let step = dog.step(now, Some(expiry));
         match step.act {
             Some(Act::Ping) => {
-                assert!(expiry >= now, "seed {seed}: a ping at {now:?} for a dead worker");
+                assert!(
+                    expiry >= now,
+                    "seed {seed}: a ping at {now:?} for a dead worker"
+                );
                 assert_eq!(triggered, None, "seed {seed}");
                 if let Some(last) = pinged {
-                    assert!(now.since(last) <= interval, "seed {seed}: silent until {now:?}");
+                    assert!(
+                        now.since(last) <= interval,
+                        "seed {seed}: silent until {now:?}"
+                    );
                 }
                 pinged = Some(now);
             }
@@ -248,7 +267,10 @@ fn live(seed: u64) {
         Some(at) => {
             let told = triggered.unwrap_or_else(|| panic!("seed {seed}: nobody was told"));
             let latest = at + within + millis(50) + dog.every() * 2;
-            assert!(told <= latest, "seed {seed}: told at {told:?}, later than {latest:?}");
+            assert!(
+                told <= latest,
+                "seed {seed}: told at {told:?}, later than {latest:?}"
+            );
         }
     }
 }

@@ -120,7 +120,9 @@ impl Watchdog {
         // Just behind the moment at which something runs out: that is to be known at once.
         let edge = self.mercy.map_or(expiry, |mercy| Some(mercy.until));
         let edge = edge.map(|edge| edge + Duration::from_nanos(1));
-        let next = edge.filter(|&edge| edge > now).map_or(ping, |edge| edge.min(ping));
+        let next = edge
+            .filter(|&edge| edge > now)
+            .map_or(ping, |edge| edge.min(ping));
         Step { act, next }
     }
 

@@ -12,6 +12,7 @@ mod bins;
 pub mod chaos;
 pub mod log;
 pub mod mayfly;
+pub mod pid1;
 mod stage;
 mod wait;
 mod world;

@@ -1,10 +1,8 @@
-//! The one thread of the library's own: it reads signals, keeps time, and tells the manager that the service lives.
+//! The library's own thread: it reads signals and keeps time.
 
 use crate::shared::{COLLECTED, Shared};
 use crate::{Context, Result};
-use eudaemon_core::health::{Act, Patience, Watchdog};
 use eudaemon_core::life::{Asker, Event};
-use eudaemon_core::time::Mono;
 use eudaemon_core::words::Signal;
 use eudaemon_sys::clock::mono;
 use eudaemon_sys::early;
@@ -20,12 +18,11 @@ pub(crate) struct Attendant {
     signals: Signals,
     poll: Poll,
     asked: Option<Signal>,
-    watchdog: Option<Watchdog>,
 }
 
 impl Attendant {
     /// Collects signals from here on.
-    pub fn prepare(watchdog: Option<std::time::Duration>) -> Result<Attendant> {
+    pub fn prepare() -> Result<Attendant> {
         let (signals, asked) = early::hand_over(COLLECTED).during(|| "unable to collect signals")?;
         let poll = Poll::new().during(|| "unable to wait for signals")?;
         poll.add(&signals, SIGNALS, Interest::Read)?;
@@ -33,9 +30,6 @@ impl Attendant {
             signals,
             poll,
             asked,
-            // A service that hangs is told on at once: by then the manager has heard nothing for half its time.
-            watchdog: watchdog
-                .map(|interval| Watchdog::new(interval, Patience::Trigger(interval / 2))),
         })
     }
 
@@ -44,13 +38,13 @@ impl Attendant {
         self.poll.add(&shared.wake, WAKE, Interest::Read)?;
         let shared = Arc::downgrade(shared);
         std::thread::Builder::new()
-            .name("attendant".to_owned())
+            .name("eud-attendant".to_owned())
             .spawn(move || self.attend(&shared))
             .during(|| "unable to start the attendant")?;
         Ok(())
     }
 
-    fn attend(mut self, shared: &Weak<Shared>) {
+    fn attend(self, shared: &Weak<Shared>) {
         if let (Some(signal), Some(shared)) = (self.asked, shared.upgrade()) {
             heard(&shared, signal);
         }
@@ -67,8 +61,7 @@ impl Attendant {
             if service.deadline().is_some_and(|deadline| deadline <= now) {
                 service.happen(Event::Tick);
             }
-            let until = [service.deadline(), self.tell(&service, now)];
-            let until = until.into_iter().flatten().min();
+            let until = service.deadline();
             drop(service);
             ready.clear();
             // It fails only for what we did not do; then the next round asks again.
@@ -76,28 +69,6 @@ impl Attendant {
         }
     }
 
-    /// Tells the manager that the service lives, if it does and it is time; when it is time again.
-    fn tell(&mut self, shared: &Shared, now: Mono) -> Option<Mono> {
-        let watchdog = self.watchdog.as_mut()?;
-        let step = watchdog.step(now, shared.health.expiry());
-        let notify = shared.told.notify();
-        let sent = match step.act {
-            None => Ok(()),
-            Some(Act::Ping) => notify.watchdog().map(drop),
-            Some(Act::Trigger) => {
-                let reason = shared.health.verdict(now).to_string();
-                shared.log.error(format_args!("{reason}: telling the manager"));
-                shared.told.status(&reason);
-                notify.trigger_watchdog().map(drop)
-            }
-        };
-        if let Err(error) = sent {
-            shared
-                .log
-                .warning(format_args!("unable to tell the manager: {error}"));
-        }
-        Some(step.next)
-    }
 }
 
 fn heard(shared: &Shared, signal: Signal) {

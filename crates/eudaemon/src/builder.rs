@@ -37,7 +37,7 @@ use std::time::Instant;
 pub fn main<S: Service>() -> ExitCode {
     let builder = Builder::of(S::manifest());
     match builder.command_line::<S::Config>() {
-        Ok((builder, config)) => builder.run(|cx| {
+        Ok((builder, config)) => builder.checked(S::check(&config)).run(|cx| {
             let service = S::init(config, cx)?;
             Ok(|cx| service.run(cx))
         }),
@@ -51,7 +51,7 @@ pub fn main<S: Service>() -> ExitCode {
 pub fn main_async<S: crate::AsyncService>() -> ExitCode {
     let builder = Builder::of(S::manifest());
     match builder.command_line::<S::Config>() {
-        Ok((builder, config)) => builder.run_async(|cx| {
+        Ok((builder, config)) => builder.checked(S::check(&config)).run_async(|cx| {
             let service = S::init(config, cx)?;
             Ok(|cx| service.run(cx))
         }),
@@ -78,6 +78,7 @@ pub fn main_async<S: crate::AsyncService>() -> ExitCode {
 pub struct Builder {
     pub(crate) manifest: Manifest,
     pub(crate) args: Option<ServiceArgs>,
+    pub(crate) checked: Result<()>,
 }
 
 impl Builder {
@@ -93,6 +94,7 @@ impl Builder {
         Builder {
             manifest,
             args: None,
+            checked: Ok(()),
         }
     }
 
@@ -101,6 +103,14 @@ impl Builder {
     #[must_use]
     pub fn args(mut self, args: ServiceArgs) -> Builder {
         self.args = Some(args);
+        self
+    }
+
+    /// What the service's own check of its configuration came to. An error ends the program before anything is done, and is
+    /// the answer to `--service.check-config`.
+    #[must_use]
+    pub fn checked(mut self, checked: Result<()>) -> Builder {
+        self.checked = checked;
         self
     }
 

@@ -22,7 +22,6 @@ pub struct Init<'a> {
     pub(crate) directories: &'a Directories,
     pub(crate) inherited: &'a mut crate::inherited::Inherited,
     pub(crate) keep: Vec<Capability>,
-    pub(crate) is_check: bool,
 }
 
 impl Init<'_> {
@@ -62,13 +61,6 @@ impl Init<'_> {
         self.inherited
     }
 
-    /// Whether this is `--service.check-config`: whatever is opened is closed again, and there is no `run`. A check must not
-    /// change anything, nor need what a running service holds.
-    #[must_use]
-    pub fn is_check(&self) -> bool {
-        self.is_check
-    }
-
     /// Whether the program was asked to stop already. A long `init` looks from time to time, and returns.
     #[must_use]
     pub fn is_stop_asked(&self) -> bool {
@@ -90,8 +82,6 @@ impl Init<'_> {
     /// A listening TCP socket: the one that was passed under this name, if there is one; the only one that was passed, if it
     /// has no name; else one bound here. Ports below 1024 can be bound here and not later.
     ///
-    /// With `--service.check-config` any free port is bound instead, since a running service may hold the right one.
-    ///
     /// # Errors
     /// The address cannot be found or bound, with the address in the words. [`Exit::Unavailable`] if it is in use.
     pub fn tcp_listener(
@@ -107,12 +97,6 @@ impl Init<'_> {
         let addresses: Vec<_> = addresses
             .map_err(|error| Error::from(error).class(Exit::Config))
             .during(attempt)?
-            .map(|mut address| {
-                if self.is_check {
-                    address.set_port(0);
-                }
-                address
-            })
             .collect();
         TcpListener::bind(addresses.as_slice()).during(attempt)
     }

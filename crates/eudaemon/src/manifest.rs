@@ -1,6 +1,7 @@
 //! What a service says of itself before it is started: for its help, its unit, and what its options are when nobody sets them.
 
 use crate::needs::Needs;
+use crate::options::SandboxMode;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Manifest {
     pub version: Option<String>,
     /// What it needs once it runs.
     pub needs: Needs,
+    /// Whether it is held to that when nobody says otherwise. Needs the feature `sandbox`.
+    pub sandbox: SandboxMode,
     /// The user it runs as when nobody says otherwise and it is started by root.
     pub user: Option<String>,
     /// The directory it is locked into when nobody says otherwise and it is started by root with a user to become.
@@ -55,6 +58,7 @@ impl Manifest {
             documentation: None,
             version: None,
             needs: Needs::new(),
+            sandbox: SandboxMode::Off,
             user: None,
             chroot: None,
             reloads: false,

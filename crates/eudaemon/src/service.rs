@@ -19,8 +19,16 @@ pub trait Service: Sized {
         Manifest::new(Self::NAME)
     }
 
-    /// Opens what needs privileges, and checks what can be checked. `--service.check-config` calls it too, and then drops
-    /// what it made.
+    /// Checks what can be checked without opening anything: before every start, and alone with `--service.check-config`.
+    ///
+    /// # Errors
+    /// What is wrong, best of class [`Exit::Config`](crate::Exit::Config).
+    fn check(config: &Self::Config) -> Result<()> {
+        let _ = config;
+        Ok(())
+    }
+
+    /// Opens what needs privileges: sockets, files, secrets.
     ///
     /// # Errors
     /// Whatever makes a start useless. [`Error::config`](crate::Error::config) keeps managers from trying again.
@@ -46,6 +54,15 @@ pub trait AsyncService: Sized {
     /// As [`Service::manifest`].
     fn manifest() -> Manifest {
         Manifest::new(Self::NAME)
+    }
+
+    /// As [`Service::check`].
+    ///
+    /// # Errors
+    /// As [`Service::check`].
+    fn check(config: &Self::Config) -> Result<()> {
+        let _ = config;
+        Ok(())
     }
 
     /// As [`Service::init`]. There is no runtime yet: sockets are bound with std and made the runtime's in `run`.

@@ -64,6 +64,19 @@ pub fn passwd<'a>(line: &'a [u8], name: &[u8]) -> Line<Account<'a>> {
     })
 }
 
+/// Reads a line of `/etc/passwd`, without its newline, for the account of that number, and its name.
+#[must_use]
+pub fn passwd_numbered(line: &[u8], uid: u32) -> Option<(&[u8], Account<'_>)> {
+    let name = line.split(|&byte| byte == b':').next()?;
+    if !can_be_a_name(name) {
+        return None;
+    }
+    match passwd(line, name) {
+        Line::Found(account) => (account.uid == uid).then_some((name, account)),
+        Line::Other | Line::Unusable => None,
+    }
+}
+
 /// Reads a line of `/etc/group`, without its newline, for the number of the group of that name.
 #[must_use]
 pub fn group(line: &[u8], name: &[u8]) -> Line<u32> {

@@ -119,10 +119,54 @@ impl Set {
         Set(self.0 | 1 << capability.number())
     }
 
+    /// What is in either set.
+    #[must_use]
+    pub const fn and(self, other: Set) -> Set {
+        Set(self.0 | other.0)
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub const fn only(self, other: Set) -> Set {
+        Set(self.0 & other.0)
+    }
+
+    /// What is in this set and not in the other.
+    #[must_use]
+    pub const fn without(self, other: Set) -> Set {
+        Set(self.0 & !other.0)
+    }
+
+    /// The numbers of its capabilities, the lowest first.
+    pub fn numbers(self) -> impl Iterator<Item = u8> {
+        (0..64).filter(move |number| self.0 & 1 << number != 0)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+/// `none`, the names, or, where these would fill the screen, the kernel's sixteen digits.
+impl fmt::Display for Set {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: u32 = 4;
+        if self.is_empty() {
+            return to.write_str("none");
+        }
+        if self.0.count_ones() > MOST {
+            return write!(to, "{:016x}", self.0);
+        }
+        for (at, number) in self.numbers().enumerate() {
+            let blank = if at == 0 { "" } else { " " };
+            match CAPABILITIES.get(usize::from(number)) {
+                Some(capability) => write!(to, "{blank}{capability}")?,
+                None => write!(to, "{blank}{number}")?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! silently done without.
 #![allow(unsafe_code, reason = "this is the room for it")]
 
+pub mod accounts;
 pub mod arena;
 pub mod clock;
 pub mod dir;
@@ -20,6 +21,7 @@ pub mod memory;
 pub mod nss;
 pub mod passing;
 pub mod poll;
+pub mod privilege;
 pub mod process;
 pub mod program;
 pub mod shared;

@@ -30,6 +30,14 @@ pub fn account(name: &CStr) -> io::Result<Option<Account>> {
     switch::account(name)
 }
 
+/// Looks an account up by its number: its name too. `None`: there is none. Source: `getpwuid_r(3)`.
+///
+/// # Errors
+/// As [`account`].
+pub fn account_numbered(uid: u32) -> io::Result<Option<(Vec<u8>, Account)>> {
+    switch::account_numbered(uid)
+}
+
 /// Looks a group up by name. `None`: there is none. Source: `getgrnam_r(3)`.
 ///
 /// # Errors
@@ -54,6 +62,9 @@ mod switch {
     use std::io;
 
     pub fn account(_: &CStr) -> io::Result<Option<Account>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    pub fn account_numbered(_: u32) -> io::Result<Option<(Vec<u8>, Account)>> {
         Err(io::ErrorKind::Unsupported.into())
     }
     pub fn group(_: &CStr) -> io::Result<Option<u32>> {
@@ -87,13 +98,27 @@ mod switch {
                     libc::getpwnam_r(name.as_ptr(), entry, room.as_mut_ptr(), room.len(), found)
                 }
             },
-            |entry| Account {
-                uid: entry.pw_uid,
-                gid: entry.pw_gid,
-                home: bytes(entry.pw_dir),
-                shell: bytes(entry.pw_shell),
-            },
+            read_account,
         )
+    }
+
+    pub fn account_numbered(uid: u32) -> io::Result<Option<(Vec<u8>, Account)>> {
+        entry(
+            |entry: *mut libc::passwd, room, found| {
+                // SAFETY: entry, room and found are ours and live during the call (getpwuid_r(3)).
+                unsafe { libc::getpwuid_r(uid, entry, room.as_mut_ptr(), room.len(), found) }
+            },
+            |entry| (bytes(entry.pw_name), read_account(entry)),
+        )
+    }
+
+    fn read_account(entry: &libc::passwd) -> Account {
+        Account {
+            uid: entry.pw_uid,
+            gid: entry.pw_gid,
+            home: bytes(entry.pw_dir),
+            shell: bytes(entry.pw_shell),
+        }
     }
 
     pub fn group(name: &CStr) -> io::Result<Option<u32>> {
@@ -198,6 +223,10 @@ mod tests {
                 shell: shell.into(),
             };
             assert_eq!(told, wanted, "{name}");
+            let (_, numbered) = account_numbered(wanted.uid)
+                .expect("the switch answers")
+                .expect(name);
+            assert_eq!(numbered.uid, wanted.uid, "{name}");
             let mut told = groups(&name_c, wanted.gid).expect("the switch answers");
             let initgroups = getent(&["initgroups", name]);
             let mut listed: Vec<u32> = initgroups

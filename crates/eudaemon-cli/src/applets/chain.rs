@@ -11,8 +11,6 @@ pub mod identity;
 pub mod limits;
 pub mod lock;
 
-mod accounts;
-
 use crate::report::Report;
 use eudaemon_sys::program::{Program, Variables};
 use std::ffi::{OsStr, OsString};

@@ -5,7 +5,6 @@
 
 use super::super::{Applet, Call};
 use super::USAGE_IS_100;
-use super::accounts::{self, Trouble};
 use super::environment::{Directories, Style, read_directory};
 use super::identity::set_numbers;
 use super::limits::{Refusal, impose};
@@ -15,6 +14,7 @@ use crate::report::{self, Report};
 use eudaemon_core::account::{Identity, Step, User};
 use eudaemon_core::exit::Exit;
 use eudaemon_core::limits::{CHPST_ORDER, Resource, Value, find};
+use eudaemon_sys::accounts::{self, Trouble};
 use eudaemon_sys::identity::assume;
 use eudaemon_sys::process;
 use eudaemon_sys::program::{self, Program, Variables};

@@ -3,13 +3,13 @@
 //! Source: specification §7.
 
 use super::super::{Applet, Call, dialect};
-use super::accounts::{self, Trouble};
 use super::{USAGE_IS_100, run};
 use crate::args::{Opt, Options};
 use crate::report::Report;
 use eudaemon_core::account::{Identity, Step};
 use eudaemon_core::exit::Exit;
 use eudaemon_core::status::Dialect;
+use eudaemon_sys::accounts::{self, Trouble};
 use eudaemon_sys::identity::{self, Refusal};
 use eudaemon_sys::program::Variables;
 use std::ffi::{OsStr, OsString};

@@ -1,11 +1,13 @@
 //! Accounts and groups, looked up in `/etc/passwd` and `/etc/group` themselves. Numbers need no file.
 //!
+//! Both the programs and the library ask here, so that a name means the same to both.
+//!
 //! The static program has nothing else. A build for glibc then asks the name service switch for a name that the files do not
 //! have, so that accounts of LDAP or systemd are found. What the files say is never left to it, for it reads some broken
 //! lines as root; and whom it alone calls root is not.
 
+use crate::nss;
 use eudaemon_core::account::{self, Account, Identity, Line};
-use eudaemon_sys::nss;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -77,6 +79,47 @@ pub fn find(name: &[u8]) -> Result<Known, Trouble> {
         });
     }
     known.ok_or(Trouble::Unknown)
+}
+
+/// Looks an account up by its number, and its name: the first line that can be understood decides.
+pub fn find_numbered(uid: u32) -> Result<(Vec<u8>, Known), Trouble> {
+    let mut known = None;
+    each_line(PASSWD, |line| {
+        let Some((name, account)) = account::passwd_numbered(line, uid) else {
+            return ControlFlow::Continue(());
+        };
+        known = Some((
+            name.to_vec(),
+            Known {
+                uid: account.uid,
+                gid: account.gid,
+                home: account.home.to_vec(),
+                shell: account.shell.to_vec(),
+            },
+        ));
+        ControlFlow::Break(())
+    })?;
+    if known.is_none() && nss::IS_THERE {
+        let asked = nss::account_numbered(uid)
+            .map_err(|error| Trouble::Unreadable("the account databases", error))?;
+        known = asked
+            .filter(|(_, account)| account.uid == uid && uid != 0)
+            .map(|(name, account)| {
+                let known = Known {
+                    uid: account.uid,
+                    gid: account.gid,
+                    home: account.home,
+                    shell: account.shell,
+                };
+                (name, known)
+            });
+    }
+    known.ok_or(Trouble::Unknown)
+}
+
+/// Looks a group up.
+pub fn find_group(name: &[u8]) -> Result<u32, Trouble> {
+    numbers(&[name])?.first().copied().ok_or(Trouble::Unknown)
 }
 
 /// The account's own group, and every group that lists it, in the file's order. Source: `initgroups(3)`.

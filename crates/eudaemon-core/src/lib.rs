@@ -29,5 +29,6 @@ pub mod search;
 pub mod status;
 pub mod supervise;
 pub mod svlogd;
+pub mod syscall;
 pub mod time;
 pub mod words;

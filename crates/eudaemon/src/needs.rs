@@ -34,18 +34,48 @@ pub struct Needs {
 
 /// A set of system calls that a kind of program gets along with.
 ///
-/// Each is a union of systemd's groups, so that the seccomp filter here and `SystemCallFilter=` in a unit allow the same.
-/// Source: `systemd.exec(5)`, "Predefined system call sets"; `systemd-analyze syscall-filter`.
+/// Each is a union of systemd's groups, so that the seccomp filter here and `SystemCallFilter=` in a unit are of the same
+/// words. Source: `systemd.exec(5)`, "Predefined system call sets"; `systemd-analyze syscall-filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Preset {
-    /// `@system-service` without `@privileged` and `@resources`.
+    /// `@system-service` without `@privileged`, `@resources` and io_uring, whose work no filter sees.
     Service,
     /// What [`Preset::Service`] allows; named apart so that it may become narrower.
     NetworkServer,
-    /// Computes and reads and writes files: [`Preset::Service`] without `@network-io`. Unix sockets, to the manager and the
-    /// journal, must have been opened before.
+    /// Computes and reads and writes files: [`Preset::Service`] that makes, binds and connects no socket once the sandbox
+    /// is there. Those it has, to its manager and its log, work on. A unit's filter is there from the start and so has to
+    /// let them be made: in a unit this is [`Preset::Service`].
     Worker,
+}
+
+/// Service, as the values of `SystemCallFilter=`. The last line is what a process needs to confine itself and is in no
+/// group of systemd 252.
+const SERVICE: &[&str] = &[
+    "@system-service",
+    "~@privileged @resources io_uring_enter io_uring_register io_uring_setup",
+    "landlock_add_rule landlock_create_ruleset landlock_restrict_self seccomp",
+];
+
+impl Preset {
+    /// The values of `SystemCallFilter=`, one for each line of the unit, in this order.
+    ///
+    /// Source: `systemd.exec(5)`, "SystemCallFilter=": the first says what is allowed, those with `~` take away.
+    #[must_use]
+    pub const fn system_call_filter(self) -> &'static [&'static str] {
+        match self {
+            Preset::Service | Preset::NetworkServer | Preset::Worker => SERVICE,
+        }
+    }
+
+    /// What the filter a process puts on itself takes away beside that: calls that its start needed.
+    #[must_use]
+    pub const fn refused_once_running(self) -> &'static [&'static str] {
+        match self {
+            Preset::Service | Preset::NetworkServer => &[],
+            Preset::Worker => &["bind", "connect", "socket"],
+        }
+    }
 }
 
 impl Needs {

@@ -1,0 +1,95 @@
+//! What a process asks the kernel before it gives rights up, and giving up capabilities. One-way, all of it.
+
+use eudaemon_core::capability::Set;
+use rustix::thread::CapabilitySet;
+use std::io;
+
+/// The version of Landlock's interface this kernel has: 1 or more.
+///
+/// `ENOSYS`: it is not built in; `EOPNOTSUPP`: it is, and was not switched on at boot.
+/// Source: `landlock_create_ruleset(2)`, LANDLOCK_CREATE_RULESET_VERSION.
+pub fn landlock_abi() -> io::Result<u32> {
+    const VERSION: libc::c_uint = 1;
+    let nothing: *const libc::c_void = std::ptr::null();
+    // SAFETY: with this flag the pointer must be null and the size 0; the call answers a number and opens nothing
+    // (landlock_create_ruleset(2)).
+    // WHY NOT rustix: it has no Landlock.
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION) };
+    u32::try_from(version).map_err(|_| io::Error::last_os_error())
+}
+
+/// Whether seccomp has filters, and one may end the process. Linux 4.14. Source: `seccomp(2)`,
+/// SECCOMP_GET_ACTION_AVAIL.
+pub fn seccomp_filters() -> io::Result<()> {
+    let action: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+    // SAFETY: the operation reads four bytes from our own live local and changes nothing (seccomp(2)).
+    // WHY NOT rustix: it has no seccomp(2).
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_GET_ACTION_AVAIL,
+            0_u32,
+            &raw const action,
+        )
+    };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// No exec gives this thread, and what it starts from now on, more rights than it has. Read back after it was set.
+/// Source: `prctl(2)`, PR_SET_NO_NEW_PRIVS.
+pub fn no_new_privileges() -> io::Result<bool> {
+    rustix::thread::set_no_new_privs(true)?;
+    Ok(rustix::thread::no_new_privs()?)
+}
+
+/// The capabilities this thread may use: its permitted set. Source: `capget(2)`.
+pub fn capabilities() -> io::Result<Set> {
+    Ok(Set(rustix::thread::capabilities(None)?.permitted.bits()))
+}
+
+/// Gives up every capability of this thread that is not in `kept`, from the permitted, effective and inheritable sets,
+/// and so from the ambient one. Source: `capset(2)`; `capabilities(7)`, "Ambient".
+pub fn keep_capabilities(kept: Set) -> io::Result<()> {
+    let kept = CapabilitySet::from_bits_retain(kept.0);
+    let mut sets = rustix::thread::capabilities(None)?;
+    if (sets.permitted | sets.inheritable)
+        .difference(kept)
+        .is_empty()
+    {
+        return Ok(());
+    }
+    sets.permitted &= kept;
+    sets.effective &= kept;
+    sets.inheritable &= kept;
+    Ok(rustix::thread::set_capabilities(None, sets)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_given_up_is_gone() {
+        // Credentials are a thread's, so the other tests do not feel it.
+        std::thread::spawn(|| {
+            keep_capabilities(Set::EMPTY).expect("less is always allowed");
+            assert_eq!(capabilities().expect("asked of ourselves"), Set::EMPTY);
+            assert!(no_new_privileges().expect("always allowed"));
+        })
+        .join()
+        .expect("it asserts");
+    }
+
+    #[test]
+    fn the_kernel_says_what_it_has() {
+        if let Ok(version) = landlock_abi() {
+            assert!(version >= 1);
+        }
+        seccomp_filters().expect("every kernel we support has them");
+    }
+}

@@ -220,6 +220,26 @@ impl Needs {
                 && self.connect_tcp.is_empty())
     }
 
+    /// The kinds of sockets it makes, as `RestrictAddressFamilies=` calls them, sorted. A unit's list is in force from the
+    /// start, and then needs `AF_UNIX` too, for the manager and the log. Source: `systemd.exec(5)`.
+    ///
+    /// `CAP_NET_RAW` brings `AF_PACKET` with it and `CAP_NET_ADMIN` `AF_NETLINK`: without them they are of no use.
+    #[must_use]
+    pub fn address_families(&self) -> Vec<&'static str> {
+        let has = |capability| self.capabilities.contains(&capability);
+        let raw = has(Capability::NetRaw);
+        [
+            ("AF_INET", raw || self.has_network()),
+            ("AF_INET6", raw || self.has_network()),
+            ("AF_NETLINK", has(Capability::NetAdmin)),
+            ("AF_PACKET", raw),
+            ("AF_UNIX", self.unix_sockets),
+        ]
+        .into_iter()
+        .filter_map(|(family, wanted)| wanted.then_some(family))
+        .collect()
+    }
+
     /// The system calls it gets along with.
     #[must_use]
     pub fn preset(&self) -> Option<Preset> {

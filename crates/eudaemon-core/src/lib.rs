@@ -19,6 +19,7 @@ pub mod exit;
 pub mod health;
 pub mod journal;
 pub mod life;
+pub mod level;
 pub mod limits;
 pub mod listen;
 pub mod log;

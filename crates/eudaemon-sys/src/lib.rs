@@ -25,6 +25,7 @@ pub mod poll;
 pub mod privilege;
 pub mod process;
 pub mod program;
+pub mod record;
 pub mod shared;
 pub mod signal;
 pub mod socket;

@@ -23,6 +23,7 @@ pub mod level;
 pub mod limits;
 pub mod listen;
 pub mod log;
+pub mod logging;
 pub mod notify;
 pub mod privilege;
 pub mod scan;

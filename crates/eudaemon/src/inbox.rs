@@ -116,6 +116,14 @@ impl Inbox {
         self.lock().is_read
     }
 
+    /// Takes back a reload that nobody read; whether there was one.
+    pub(crate) fn take_reload(&self) -> bool {
+        let mut inside = self.lock();
+        let before = inside.letters.len();
+        inside.letters.retain(|letter| *letter != Letter::Reload);
+        inside.letters.len() < before
+    }
+
     /// The next, if there is one. A stop comes before everything else.
     fn next(inside: &mut Inside) -> Option<Letter> {
         if inside.stop {

@@ -1,6 +1,6 @@
 //! A service that runs: what it may do, and what it is told.
 
-use crate::inbox::{Event, Inbox, Letter, Reload};
+use crate::inbox::{Event, Letter, Reload};
 use crate::shared::Shared;
 use crate::{Activation, Error, Exit, Result, StopSignal};
 use crate::{health::Health, logging::Log, notify::Notify, options::Options, privileges::Dropped};
@@ -130,7 +130,7 @@ impl Handle {
     /// # Errors
     /// Those of [`std::thread::Builder::spawn`].
     pub fn on_reload(&self, mut reload: impl FnMut() -> Result<()> + Send + 'static) -> Result<()> {
-        self.0.reloads.open();
+        self.0.open_reloads();
         self.spawn("reload", move |handle| {
             while let Some(Letter::Reload) = handle.0.reloads.take(None) {
                 let under_way = Reload::new(handle.clone());
@@ -277,9 +277,4 @@ impl Running {
             }
         })
     }
-}
-
-/// Whose letters a reload goes to: a thread of [`Handle::on_reload`], or whoever calls [`Running::wait`].
-pub(crate) fn reader_of<'a>(reloads: &'a Inbox, inbox: &'a Inbox) -> Option<&'a Inbox> {
-    [reloads, inbox].into_iter().find(|inbox| inbox.is_read())
 }

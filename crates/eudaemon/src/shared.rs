@@ -1,14 +1,16 @@
 //! What every handle of a running service stands on.
 
 use crate::inbox::{Inbox, Letter};
-use crate::running::{Handle, reader_of};
+use crate::running::Handle;
 use crate::told::Told;
 use crate::{Activation, Error, Exit, Result, StopSignal};
-use crate::{chroot::Root, health::Health, logging::Log, options::Options};
+use crate::health::{Health, Patience, Phase, Say, Watching};
+use crate::{chroot::Root, logging::Log, options::Options};
 use eudaemon_core::life::{Effect, Event, Life, State, Why};
 use eudaemon_core::time::Mono;
 use eudaemon_core::words::Signal;
 use eudaemon_sys::wake::Wake;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,7 +35,7 @@ type Act = Box<dyn FnMut() + Send>;
 
 pub(crate) struct Shared {
     life: Mutex<Life>,
-    pub told: Told,
+    pub told: Arc<Told>,
     pub stop: StopSignal,
     pub inbox: Inbox,
     pub reloads: Inbox,
@@ -42,6 +44,8 @@ pub(crate) struct Shared {
     pub root: Root,
     pub activation: Activation,
     pub options: Options,
+    /// Whether the service said that it reloads.
+    reloads_said: bool,
     /// Wakes the attendant: there may be a new deadline.
     pub wake: Wake,
     acts: Mutex<Vec<(Signal, Act)>>,
@@ -66,13 +70,14 @@ pub(crate) struct Parts {
     pub root: Root,
     pub activation: Activation,
     pub options: Options,
+    pub reloads: bool,
 }
 
 impl Shared {
     pub fn new(parts: Parts) -> Result<Shared> {
         Ok(Shared {
             life: Mutex::new(Life::new(parts.options.stop_timeout)),
-            told: parts.told,
+            told: Arc::new(parts.told),
             stop: StopSignal::new()?,
             inbox: Inbox::default(),
             reloads: Inbox::default(),
@@ -81,6 +86,7 @@ impl Shared {
             root: parts.root,
             activation: parts.activation,
             options: parts.options,
+            reloads_said: parts.reloads,
             wake: Wake::new()?,
             acts: Mutex::new(Vec::new()),
             failure: Mutex::new(None),
@@ -93,12 +99,17 @@ impl Shared {
     pub fn happen(&self, event: Event) {
         let now = eudaemon_sys::clock::mono();
         let mut life = held(&self.life);
-        for effect in life.step(now, event) {
+        let mut effects = VecDeque::from(life.step(now, event));
+        while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::SayReady => self.told.ready(),
                 Effect::SayReloading => self.told.reloading(now),
                 Effect::SayStopping => self.told.stopping(),
-                Effect::Reload => self.reload(),
+                Effect::Reload if !self.put_reload() => {
+                    self.log.notice(format_args!("this service does not reload"));
+                    effects.extend(life.step(now, Event::Reloaded));
+                }
+                Effect::Reload => {}
                 Effect::Stop => {
                     self.stop.set(Instant::now() + self.options.stop_timeout);
                     self.inbox.put(Letter::Stop);
@@ -110,18 +121,9 @@ impl Shared {
                 Effect::Abort => std::process::abort(),
             }
         }
+        self.health.enter(phase(life.state()));
         drop(life);
-        self.health.set_phase(self.phase());
         self.wake.wake();
-    }
-
-    fn phase(&self) -> eudaemon_core::health::Phase {
-        use eudaemon_core::health::Phase;
-        match held(&self.life).state() {
-            State::Starting { .. } => Phase::Starting,
-            State::Serving | State::Reloading { .. } => Phase::Running,
-            State::Stopping { .. } | State::Leaving => Phase::Stopping,
-        }
     }
 
     /// When time itself is an event.
@@ -129,21 +131,33 @@ impl Shared {
         held(&self.life).deadline()
     }
 
-    fn reload(&self) {
-        match reader_of(&self.reloads, &self.inbox) {
-            Some(inbox) => inbox.put(Letter::Reload),
-            // Whoever said that it begins must hear that it is over. From a thread of its own: we are inside `happen`.
-            None => self.nobody_reloads(),
+    /// Hands a reload to whoever does it; whether anybody does. One that the service said it does waits for its `wait`.
+    fn put_reload(&self) -> bool {
+        let reader = if self.reloads.is_read() {
+            &self.reloads
+        } else {
+            &self.inbox
+        };
+        let is_done = self.can_reload();
+        if is_done {
+            reader.put(Letter::Reload);
         }
+        is_done
     }
 
     /// Whether a reload would reach anybody.
     pub fn can_reload(&self) -> bool {
-        reader_of(&self.reloads, &self.inbox).is_some()
+        self.reloads_said || self.reloads.is_read() || self.inbox.is_read()
     }
 
-    fn nobody_reloads(&self) {
-        self.inbox.put(Letter::Reload);
+    /// From here on reloads are read from a box of their own; one that waits in the other moves.
+    pub fn open_reloads(&self) {
+        // Nothing is put while this is held.
+        let _life = held(&self.life);
+        self.reloads.open();
+        if self.inbox.take_reload() {
+            self.reloads.put(Letter::Reload);
+        }
     }
 
     fn refused(&self) {
@@ -247,6 +261,45 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// A handle to this.
+    pub fn handle(self: &Arc<Shared>) -> Handle {
+        Handle(Arc::clone(self))
+    }
+
+    /// Tells a manager that watches that the service lives, for as long as it does.
+    pub fn watch(&self, interval: Option<Duration>) -> Result<Option<Watching>> {
+        let Some(interval) = interval else {
+            return Ok(None);
+        };
+        let (notify, log, told) = (self.told.notify().clone(), self.log.clone(), self.told.clone());
+        let say = move |say: Say<'_>| {
+            let sent = match say {
+                Say::Ping => notify.watchdog(),
+                Say::Trigger(reason) => {
+                    log.error(format_args!("{reason}: telling the manager"));
+                    told.status(reason);
+                    notify.trigger_watchdog()
+                }
+            };
+            if let Err(error) = sent {
+                log.warning(format_args!("unable to tell the manager: {error}"));
+            }
+        };
+        // The manager has heard nothing for half its time by then, and it is of no use to let it wait for the other half.
+        let patience = Patience::Trigger(interval / 2);
+        Ok(Some(self.health.watch(interval, patience, say)?))
+    }
+}
+
+fn phase(state: State) -> Phase {
+    match state {
+        State::Starting { .. } => Phase::Starting,
+        State::Serving | State::Reloading { .. } => Phase::Running,
+        State::Stopping { .. } | State::Leaving => Phase::Stopping,
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.debug_struct("Shared").finish_non_exhaustive()
@@ -256,11 +309,4 @@ impl fmt::Debug for Shared {
 /// A lock whose holder cannot leave things half done by panicking: each writes one value.
 pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    /// A handle to this.
-    pub fn handle(self: &Arc<Shared>) -> Handle {
-        Handle(Arc::clone(self))
-    }
 }

@@ -15,16 +15,26 @@
 //! An error in 1 to 9 ends the program before it is ready; it is told to the shell that waits, to the manager and to the
 //! log, and its class is the exit code.
 
+mod confine;
+mod doors;
 mod explain;
+mod opened;
 mod prepare;
 
 use crate::attendant::Attendant;
 use crate::builder::Builder;
+use crate::credentials::Credentials;
+use crate::directories::Directories;
+use crate::inherited::Inherited;
 use crate::running::panicked;
-use crate::shared::{Parts, Shared};
-use crate::told::{Told, Waiting};
-use crate::{Activation, Error, Exit, Init, Manifest, Result, Running};
-use prepare::{Opened, Plan};
+use crate::shared::Shared;
+use crate::told::Waiting;
+use crate::{Activation, Context, Error, Exit, Init, Manifest, Result, Running, ServiceArgs};
+use confine::Confinement;
+use doors::Doors;
+use opened::Opened;
+use prepare::Plan;
+use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -34,21 +44,44 @@ where
     I: FnOnce(&mut Init<'_>) -> Result<R>,
     R: FnOnce(Running) -> Result<()>,
 {
-    let activation = Activation::of_this_process();
+    let name = builder.manifest.name.clone();
+    match decide(builder) {
+        Ok(Some(plan)) => start(plan, init),
+        Ok(None) => Exit::Done,
+        Err(error) => {
+            opened::speak(&name, &error);
+            error.exit()
+        }
+    }
+}
+
+/// Steps 1 and 2. Nothing has been done when it fails. `None`: something else was asked for, and was answered.
+fn decide(builder: Builder) -> Result<Option<Plan>> {
     let Builder {
         manifest,
         args,
         checked,
     } = builder;
-    let plan = match prepare::plan(manifest, &args.unwrap_or_default(), activation, checked) {
-        Ok(Some(plan)) => plan,
-        Ok(None) => return Exit::Done,
-        Err(error) => return speak(&error),
-    };
-    if let Some(action) = plan.options.action {
-        return prepare::act(action, &plan).unwrap_or_else(|error| speak(&error));
+    let activation = Activation::of_this_process();
+    let (plan, layers) = prepare::plan(manifest, &args.unwrap_or_default(), activation)?;
+    if plan.options.explain {
+        print(&explain::explain(&plan, &layers))?;
+        return Ok(None);
     }
-    start(plan, init)
+    checked?;
+    if plan.options.check_config {
+        plan.sandbox_plan()?;
+        return Ok(None);
+    }
+    Ok(Some(plan))
+}
+
+/// A reader that has seen enough is no error.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.during(|| "unable to write to standard output"),
+    }
 }
 
 /// Steps 3 to 11.
@@ -57,6 +90,9 @@ where
     I: FnOnce(&mut Init<'_>) -> Result<R>,
     R: FnOnce(Running) -> Result<()>,
 {
+    if let Some(action) = plan.options.action {
+        return doors::act(action, &plan);
+    }
     let mut opened = Opened::new(&plan.manifest.name);
     match serve(plan, &mut opened, init) {
         Ok(()) => {
@@ -72,70 +108,65 @@ where
     I: FnOnce(&mut Init<'_>) -> Result<R>,
     R: FnOnce(Running) -> Result<()>,
 {
-    let Plan {
-        manifest,
-        options,
-        mut activation,
-        identity,
-        detach,
-        sandbox,
-        notes,
-        ..
-    } = plan;
-    eudaemon_sys::early::begin()?;
-    if let Some(way) = detach {
-        opened.leave_the_shell(way, &options, &mut activation)?;
+    eudaemon_sys::early::begin().during(|| "unable to clean up signals")?;
+    if let Some(way) = plan.detach {
+        opened.leave_the_shell(way, &plan.options, &plan.activation)?;
     }
-    prepare::surroundings(&options, detach.is_some())?;
-    opened.open(&options, &activation, &manifest)?;
-    for note in &notes {
+    surround(&plan)?;
+    opened.open(&plan.options, &plan.activation)?;
+    for note in &plan.notes {
         opened.log().notice(format_args!("{note}"));
     }
-    let doors = prepare::doors(&options)?;
-    let credentials = crate::credentials::Credentials::open(&activation)?;
-    let directories = crate::directories::Directories::of(&manifest.name, &activation);
-    let mut inherited = crate::inherited::Inherited::take(&activation)?;
+    let doors = Doors::open(&plan)?;
+    let waiting = plan.waiting()?;
+
+    let mut inherited = Inherited::take(&plan.activation)?;
     let mut cx = Init {
-        activation: &activation,
-        options: &options,
+        activation: &plan.activation,
+        options: &plan.options,
         log: opened.log(),
         notify: opened.notify(),
-        credentials: &credentials,
-        directories: &directories,
+        credentials: &Credentials::open(&plan.activation)?,
+        directories: &Directories::of(&plan.manifest.name, &plan.activation),
         inherited: &mut inherited,
         keep: Vec::new(),
     };
     let run = guarded(|| init(&mut cx))?;
-    let kept = cx.keep;
+    let keep = std::mem::take(&mut cx.keep);
     drop(inherited);
 
-    let sandbox = sandbox.prepare()?;
-    let root = identity.root();
-    let dropped = identity.keep(&kept).apply()?;
-    let report = sandbox.enforce()?;
-    opened.log().debug(format_args!("{dropped}\n{report}"));
+    let watchdog = plan.watchdog();
+    let confinement = Confinement::prepare(&plan.manifest.needs, plan.options.sandbox)?;
+    let dropped = plan.identity(&keep)?.apply()?;
+    let confined = confinement.enforce()?;
+    opened.log().debug(format_args!("{dropped}"));
+    opened.log().debug(format_args!("{confined}"));
 
     let attendant = Attendant::prepare()?;
-    let shared = Arc::new(Shared::new(opened.parts(root, activation, options, manifest)?)?);
-    attendant.start(&shared)?;
-    let _watching = shared.watch()?;
-    let _doors = doors.serve(&shared)?;
+    let shared = Arc::new(Shared::new(opened.parts(plan, waiting))?);
     opened.shared = Some(Arc::clone(&shared));
+    attendant.start(&shared)?;
+    let _watching = shared.watch(watchdog)?;
+    let _serving = doors.serve(&shared)?;
     let ended = guarded(|| run(Running::new(shared.handle(), dropped)));
-    match shared.failure() {
-        // A worker failed first; how `run` ended after that is what came of it.
-        Some(error) => Err(error),
-        None => ended,
+    // A worker that failed first is the cause; how `run` ended then is what came of it.
+    shared.failure().map_or(ended, Err)
+}
+
+/// What surrounds the process. A daemon that left its shell holds no directory of it, and its files are not for everyone; in
+/// the foreground both stay as the user has them, unless asked for.
+fn surround(plan: &Plan) -> Result<()> {
+    let is_detached = plan.detach.is_some();
+    if let Some(mask) = plan.options.umask.or(is_detached.then_some(0o027)) {
+        eudaemon_sys::process::set_umask(mask);
     }
+    if is_detached {
+        std::env::set_current_dir("/").during(|| "unable to change to /")?;
+    }
+    Ok(())
 }
 
 /// Calls code that is not ours: a panic in it is an error like another.
 fn guarded<T>(code: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|panic| Err(panicked(&*panic)))
-}
-
-/// An error before anything was opened goes where a person looks.
-fn speak(error: &Error) -> Exit {
-    prepare::tell_stderr(error);
-    error.exit()
 }

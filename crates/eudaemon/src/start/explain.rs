@@ -65,7 +65,10 @@ fn write(to: &mut String, plan: &Plan, layers: &Layers) -> fmt::Result {
     )?;
 
     writeln!(to, "\nPrivileges")?;
-    indented(to, &plan.identity)?;
+    match plan.identity(&[]) {
+        Ok(identity) => indented(to, &identity)?,
+        Err(error) => indented(to, &error)?,
+    }
 
     writeln!(to, "\nSandbox")?;
     match plan.sandbox_plan() {

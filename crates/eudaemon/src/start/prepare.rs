@@ -1,27 +1,20 @@
-//! What is decided before anything is done, and what is opened before privileges are given up.
+//! What is decided before anything is done.
 
+use super::confine::Confinement;
 use crate::chroot::Root;
-use crate::detach::{self, Detached, Way};
-use crate::logging::{Log, LogTarget};
-use crate::notify::Notify;
-use crate::options::{Layers, Options, SandboxMode};
-use crate::pidfile::Pidfile;
+use crate::detach::Way;
+use crate::options::{Layers, Options};
 use crate::privileges::{PrivPlan, ResolvedPlan};
-use crate::shared::{Parts, Shared};
-use crate::told::{Told, Waiting};
-use crate::{Activation, Context, Error, Exit, Manifest, Result, ServiceArgs};
-use eudaemon_sys::title::Title;
-use std::io::Write;
-use std::sync::Arc;
+use crate::told::Waiting;
+use crate::{Activation, Capability, Context, Error, Exit, Manifest, Result, ServiceArgs};
 
 /// What a start will do.
 pub(super) struct Plan {
     pub manifest: Manifest,
     pub options: Options,
     pub activation: Activation,
-    /// Who it will be; asked for again, with more capabilities, if `init` wants them.
-    pub privileges: PrivPlan,
-    pub identity: ResolvedPlan,
+    /// Who it will be: see [`Plan::identity`].
+    privileges: PrivPlan,
     pub root: Root,
     pub detach: Option<Way>,
     /// What was wished for and is left out, and why.
@@ -65,21 +58,18 @@ pub(super) fn plan(
         )),
         None => {}
     }
-    if !options.keep_caps.is_empty() {
-        privileges = privileges.keep_caps(&options.keep_caps);
-    }
-    let identity = privileges.clone().resolve()?;
     let detach = detachment(&options, &activation, &mut notes)?;
     let plan = Plan {
         manifest,
         options,
         activation,
         privileges,
-        identity,
         root,
         detach,
         notes,
     };
+    // Every name is looked up before anything is done.
+    plan.identity(&[])?;
     Ok((plan, layers))
 }
 
@@ -120,82 +110,42 @@ fn detachment(
     }))
 }
 
-/// What surrounds the process. A daemon that left its shell holds no directory of it, and its files are not for everyone;
-/// in the foreground both stay as the user has them, unless asked for.
-pub(super) fn surroundings(options: &Options, is_detached: bool) -> Result<()> {
-    match options.umask {
-        Some(mask) => eudaemon_sys::process::set_umask(mask),
-        None if is_detached => eudaemon_sys::process::set_umask(0o027),
-        None => {}
+impl Plan {
+    /// How long the manager lets the service be silent, if it is told of its health at all.
+    pub fn watchdog(&self) -> Option<std::time::Duration> {
+        let interval = self.activation.watchdog();
+        interval.filter(|_| self.options.watchdog)
     }
-    if is_detached {
-        std::env::set_current_dir("/").during(|| "unable to change to /")?;
+
+    /// Who the process will be, with these capabilities beside those that were planned.
+    pub fn identity(&self, keep: &[Capability]) -> Result<ResolvedPlan> {
+        let keep = [&self.options.keep_caps, keep].concat();
+        Ok(self.privileges.clone().keep_caps(&keep).resolve()?)
     }
-    Ok(())
-}
 
-/// What is open so far, and so must be closed, and those who must hear of an error.
-pub(super) struct Opened {
-    name: String,
-    shell: Option<Detached>,
-    title: Option<Title>,
-    log: Option<Log>,
-    notify: Notify,
-    pidfile: Option<Pidfile>,
-    /// Once the service runs, it has all of the above.
-    pub shared: Option<Arc<Shared>>,
-}
-
-impl Opened {
-    pub fn new(name: &str) -> Opened {
-        Opened {
-            name: name.to_owned(),
+    /// Those who wait for ready. The file is called as it will be from where the service is locked into.
+    pub fn waiting(&self) -> Result<Waiting> {
+        let descriptor = match self.options.notify_fd {
+            None => None,
+            Some(number) => Some(
+                eudaemon_sys::file::inherited(number)
+                    .during(|| format!("service.notify-fd: unable to use descriptor {number}"))?,
+            ),
+        };
+        let file = match &self.options.ready_file {
+            None => None,
+            Some(path) => Some(self.root.path(path).during(|| "service.ready-file")?.into()),
+        };
+        Ok(Waiting {
+            descriptor,
+            file,
             shell: None,
-            // `ps` is for people: a kernel that does not let us change it is no reason not to start.
-            title: Title::take().ok(),
-            log: None,
-            notify: Notify::none(),
-            pidfile: None,
-            shared: None,
-        }
+        })
     }
 
-    pub fn leave_the_shell(
-        &mut self,
-        way: Way,
-        options: &Options,
-        activation: &Activation,
-    ) -> Result<()> {
-        let shell = detach::detach(way, activation)?;
-        self.shell = Some(shell.keep_stderr(options.stderr));
-        Ok(())
-    }
-
-    pub fn open(&mut self, options: &Options, activation: &Activation) -> Result<()> {
-        let target: LogTarget = options.log.parse().during(|| "service.log")?;
-        let log = Log::open(target, activation, &self.name)?;
-        if let Some(level) = &options.log_level {
-            log.level().set(level.parse().during(|| "service.log-level")?);
-        }
-        self.log = Some(log);
-        self.notify = Notify::connect(activation)?;
-        if let Some(path) = &options.pidfile {
-            self.pidfile = Some(Pidfile::acquire(path)?);
-        }
-        Ok(())
-    }
-
-    pub fn log(&self) -> &Log {
-        // `open` comes before everything that logs.
-        self.log.as_ref().expect("the log was opened")
-    }
-
-    pub fn notify(&self) -> &Notify {
-        &self.notify
-    }
-
-    /// The last word of a service that ends with an error, to everyone who may be looking.
-    pub fn last_word(self, error: &Error) -> Exit {
-        todo!()
+    /// What the sandbox will be, in words.
+    pub fn sandbox_plan(&self) -> Result<String> {
+        let needs = &self.manifest.needs;
+        Ok(Confinement::prepare(needs, self.options.sandbox)?.plan())
     }
 }

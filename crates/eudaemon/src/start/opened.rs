@@ -1,0 +1,150 @@
+//! What is opened before privileges are given up, and whom an error is told.
+
+use super::prepare::Plan;
+use crate::detach::{self, Detached, Way};
+use crate::logging::{Log, LogTarget};
+use crate::notify::Notify;
+use crate::options::Options;
+use crate::pidfile::Pidfile;
+use crate::shared::{Parts, Shared};
+use crate::told::{Told, Waiting};
+use crate::{Activation, Context, Error, Exit, Result};
+use eudaemon_sys::title::Title;
+use std::io::Write;
+use std::sync::Arc;
+
+/// What is open so far.
+pub(super) struct Opened {
+    name: String,
+    shell: Option<Detached>,
+    title: Option<Title>,
+    log: Option<Log>,
+    notify: Notify,
+    pidfile: Option<Pidfile>,
+    /// Once the service runs, it has all of the above.
+    pub shared: Option<Arc<Shared>>,
+}
+
+impl Opened {
+    pub fn new(name: &str) -> Opened {
+        Opened {
+            name: name.to_owned(),
+            shell: None,
+            title: None,
+            log: None,
+            notify: Notify::none(),
+            pidfile: None,
+            shared: None,
+        }
+    }
+
+    /// Leaves the shell. Returns in the daemon alone.
+    pub fn leave_the_shell(
+        &mut self,
+        way: Way,
+        options: &Options,
+        activation: &Activation,
+    ) -> Result<()> {
+        let shell = detach::detach(way, activation)?;
+        self.shell = Some(shell.keep_stderr(options.stderr));
+        Ok(())
+    }
+
+    /// Opens what must be reached later, from wherever the service is locked into then.
+    pub fn open(&mut self, options: &Options, activation: &Activation) -> Result<()> {
+        self.notify = Notify::connect(activation)?;
+        let target: LogTarget = options.log.parse().during(|| "service.log")?;
+        let level = match &options.log_level {
+            Some(level) => Some(level.parse().during(|| "service.log-level")?),
+            None => None,
+        };
+        self.log = Some(Log::open(target, activation, &self.name, level)?);
+        // `ps` is for people: a kernel that does not let us change it is no reason not to start.
+        self.title = Title::take().ok();
+        if let Some(path) = &options.pidfile {
+            self.pidfile = Some(Pidfile::acquire(path)?);
+        }
+        Ok(())
+    }
+
+    pub fn log(&self) -> &Log {
+        self.log.as_ref().expect("open() comes first")
+    }
+
+    pub fn notify(&self) -> &Notify {
+        &self.notify
+    }
+
+    /// Everything goes to the running service.
+    pub fn parts(&mut self, plan: Plan, waiting: Waiting) -> Parts {
+        let log = self.log().clone();
+        let waiting = Waiting {
+            shell: self.shell.take(),
+            ..waiting
+        };
+        let told = Told::new(
+            &self.name,
+            self.notify.clone(),
+            log.clone(),
+            waiting,
+            self.title.take(),
+            self.pidfile.take(),
+        );
+        Parts {
+            told,
+            health: crate::health::Health::new(),
+            log,
+            root: plan.root,
+            activation: plan.activation,
+            options: plan.options,
+            reloads: plan.manifest.reloads,
+        }
+    }
+
+    /// The end of a service that ends well.
+    pub fn close(self) {
+        if let Some(shared) = self.shared {
+            shared.told.cleaner().clean();
+        }
+    }
+
+    /// The end of one that does not: its error is told to everyone who may be looking.
+    pub fn last_word(mut self, error: &Error) -> Exit {
+        let exit = error.exit();
+        if let Some(shared) = self.shared.take() {
+            shared.told.failed(error);
+            self.shell = shared.told.shell();
+            shared.told.cleaner().clean();
+        } else {
+            let _ = self.notify.failed(error);
+            if let Some(pidfile) = self.pidfile.take() {
+                let _ = pidfile.remove();
+            }
+        }
+        let words = error.to_string();
+        match &self.log {
+            // Whoever reads the log reads the same there.
+            Some(log) if !(self.shell.is_some() && log.is_stderr()) => {
+                log.critical(format_args!("{words}"));
+            }
+            Some(_) => {}
+            None if self.shell.is_none() => speak(&self.name, error),
+            None => {}
+        }
+        if let Some(shell) = self.shell.take() {
+            let message = format!("{}: {words}", self.name);
+            if shell.failed(exit.code(), &message).is_err() {
+                speak(&self.name, error);
+            }
+        }
+        exit
+    }
+}
+
+/// An error before anything was opened goes where a person looks.
+pub(super) fn speak(name: &str, error: &Error) {
+    for line in error.to_string().lines() {
+        // Nobody is left to hear that nobody hears.
+        let _ = writeln!(std::io::stderr(), "{name}: fatal: {line}");
+    }
+}

@@ -206,7 +206,11 @@ mod tests {
         push_field("A", b"b", &mut out);
         push_field("C", b"d\ne", &mut out);
         assert_eq!(out, b"A=b\nC\n\x03\0\0\0\0\0\0\0d\ne\n");
-        for bad in [&b"=x\n"[..], b"A\n\xff\xff\xff\xff\xff\xff\xff\xffx\n", b"A"] {
+        for bad in [
+            &b"=x\n"[..],
+            b"A\n\xff\xff\xff\xff\xff\xff\xff\xffx\n",
+            b"A",
+        ] {
             assert_eq!(fields(bad).next(), Some(Err(Malformed { at: 0 })));
         }
     }

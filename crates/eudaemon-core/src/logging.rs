@@ -233,7 +233,10 @@ mod tests {
         let table = [
             (facts(true, true, End::Program), Choice::Journal),
             (facts(true, false, End::Nowhere), Choice::Journal),
-            (facts(false, true, End::Program), Choice::Stream(Form::Prefixed)),
+            (
+                facts(false, true, End::Program),
+                Choice::Stream(Form::Prefixed),
+            ),
             // A pipe to multilog: it stamps, and keeps what is before a line.
             (facts(false, false, End::Program), human(false, false)),
             (facts(false, true, End::Terminal), human(true, true)),

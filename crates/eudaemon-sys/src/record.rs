@@ -133,7 +133,10 @@ pub fn look(fd: impl AsFd) -> (Kind, u64, u64) {
 /// The number of the calling thread. Source: `gettid(2)`.
 #[must_use]
 pub fn own_thread() -> u32 {
-    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+    rustix::thread::gettid()
+        .as_raw_nonzero()
+        .get()
+        .unsigned_abs()
 }
 
 /// Most bytes a pipe takes whole, with no other writer's between. Source: `pipe(7)`, PIPE_BUF.
@@ -248,16 +251,20 @@ mod tests {
         assert!(has_room(&sender, Duration::ZERO).unwrap());
         drop(receiver);
         let gone = sender.send(b"x").unwrap_err().raw_os_error();
-        assert!(matches!(gone, Some(libc::ECONNREFUSED | libc::ENOTCONN | libc::ECONNRESET)));
+        assert!(matches!(
+            gone,
+            Some(libc::ECONNREFUSED | libc::ENOTCONN | libc::ECONNRESET)
+        ));
     }
 
     #[test]
     fn memory_is_sealed() {
         let memory = sealed("record", b"bytes").unwrap();
         let seals = rustix::fs::fcntl_get_seals(&memory).unwrap();
-        assert!(seals.contains(
-            SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
-        ));
+        assert!(
+            seals
+                .contains(SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)
+        );
         assert!(std::fs::File::from(memory).write_all(b"x").is_err());
     }
 }

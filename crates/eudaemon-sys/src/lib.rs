@@ -19,6 +19,7 @@ pub mod inotify;
 pub mod input;
 pub mod limits;
 pub mod memory;
+pub mod notify;
 pub mod nss;
 pub mod passing;
 pub mod poll;

@@ -8,6 +8,10 @@ use core::time::Duration;
 
 /// What a message asks of a manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, on the stack"
+)]
 pub enum Heard<'a> {
     /// That it is told this much.
     Notice(Notice<'a>),

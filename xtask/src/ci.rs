@@ -14,11 +14,42 @@ pub fn run() -> Outcome {
             "clippy",
             "--workspace",
             "--all-targets",
+            "--all-features",
             "--locked",
             "--",
             "-D",
             "warnings",
         ]),
+    )?;
+    for feature in features()? {
+        // One that compiles only beside another is not additive.
+        step(
+            &format!("feature {feature:?} alone"),
+            cargo().args([
+                "check",
+                "-p",
+                "eudaemon",
+                "--all-targets",
+                "--locked",
+                "--features",
+                &feature,
+            ]),
+        )?;
+    }
+    step(
+        "doc",
+        cargo()
+            .args([
+                "doc",
+                "-p",
+                "eudaemon",
+                "-p",
+                "eudaemon-core",
+                "--all-features",
+                "--no-deps",
+                "--locked",
+            ])
+            .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     let begin = Instant::now();
     let binary = match std::env::var_os("EUDAEMON_BIN") {
@@ -30,9 +61,24 @@ pub fn run() -> Outcome {
     step(
         "test",
         cargo()
-            .args(["test", "--workspace", "--locked"])
+            .args(["test", "--workspace", "--all-features", "--locked"])
             .env("EUDAEMON_BIN", binary),
     )
+}
+
+/// The library's features, by its own manifest, and none of them.
+fn features() -> Result<Vec<String>, String> {
+    let path = crate::workspace().join("crates/eudaemon/Cargo.toml");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|why| format!("unable to read {}: {why}", path.display()))?;
+    let section = text.split("[features]").nth(1).unwrap_or_default();
+    let section = section.split("\n[").next().unwrap_or_default();
+    let rows = section.lines().filter_map(|line| line.split_once(" = "));
+    let names: Vec<String> = rows.map(|(name, _)| name.trim().to_owned()).collect();
+    match names.first().map(String::as_str) {
+        Some("default") => Ok(names),
+        _ => Err(format!("{} has no features", path.display())),
+    }
 }
 
 fn step(name: &str, command: &mut Command) -> Outcome {
@@ -55,6 +101,16 @@ fn told(name: &str, begin: Instant) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_features_are_those_of_the_manifest() {
+        let names = features().expect("it has some");
+        assert!(names.contains(&"testing".to_owned()), "{names:?}");
+        assert!(
+            names.iter().all(|name| !name.contains(['#', ' '])),
+            "{names:?}"
+        );
+    }
 
     #[test]
     fn a_step_that_fails_ends_the_run() {

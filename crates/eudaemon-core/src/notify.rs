@@ -114,7 +114,7 @@ fn is_error_name(name: &[u8]) -> bool {
 }
 
 /// A number, as a manager writes it: digits only.
-fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -14,6 +14,7 @@ pub mod errno;
 pub mod exec;
 pub mod fifo;
 pub mod file;
+pub mod hand;
 pub mod identity;
 pub mod inotify;
 pub mod input;

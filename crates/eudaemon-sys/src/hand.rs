@@ -1,0 +1,207 @@
+//! Descriptors handed to a program at its start: taken by the one that was started, given by the one that starts.
+//!
+//! Source: `sd_listen_fds(3)`; the specification, library T23 to T26.
+
+use crate::errno;
+use eudaemon_core::listen::{FIRST, room_for_pid, write_pid};
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether [`take`] has been called.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Takes the descriptors that were handed over, `count` of them from 3 on; all are close-on-exec afterwards. Once in the life of
+/// a process.
+///
+/// Each must be open and *not* close-on-exec: what came through an exec is not, and what was opened since by Rust is. So a
+/// count that lies does not make two owners of one descriptor.
+///
+/// # Errors
+/// `EALREADY` the second time; `EBADF` if one is not open; `EPERM` if one was opened since. Nothing is taken then.
+pub fn take(count: usize) -> io::Result<Vec<OwnedFd>> {
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(io::Error::from_raw_os_error(errno::EALREADY));
+    }
+    let numbers = || (FIRST..).take(count).map(|number| number as RawFd);
+    for number in numbers() {
+        // SAFETY: F_GETFD reads no memory; a number that is not open answers EBADF.
+        match unsafe { libc::fcntl(number, libc::F_GETFD) } {
+            -1 => return Err(io::Error::last_os_error()),
+            flags if flags & libc::FD_CLOEXEC != 0 => {
+                return Err(io::Error::from_raw_os_error(errno::EPERM));
+            }
+            _ => {}
+        }
+    }
+    // SAFETY: each is open and came through the exec (checked above), so nothing in this process made it, and this runs once,
+    // so nobody else takes it.
+    let owned = numbers().map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+    let owned: Vec<OwnedFd> = owned.collect();
+    for fd in &owned {
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
+    }
+    Ok(owned)
+}
+
+/// What a started program is handed.
+#[derive(Debug, Default)]
+pub struct Handed {
+    /// Its whole environment, but for what depends on its process id.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The variables whose value is its own process id, as `LISTEN_PID`.
+    pub own_pid: Vec<&'static str>,
+    /// The descriptors it finds from 3 on.
+    pub fds: Vec<OwnedFd>,
+}
+
+/// One start at a time: see `reserve`.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// Starts a program with what it is handed. Of `command` everything counts but its environment.
+///
+/// std cannot tell a program its own process id, which is known only after the fork; so the child executes the program itself,
+/// with memory that was prepared before.
+///
+/// # Errors
+/// Those of the start; `NotFound` if there is no such program in the `PATH` of the environment it is given.
+pub fn start(mut command: Command, handed: Handed) -> io::Result<Child> {
+    let nul = |_| io::Error::from_raw_os_error(errno::EINVAL);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Result<Vec<CString>, _> = words.map(|word| CString::new(word.as_bytes())).collect();
+    let words = words.map_err(nul)?;
+    let mut argv: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
+    argv.push(std::ptr::null());
+    let path = handed.environment.iter().find(|(name, _)| name == "PATH");
+    let files = candidates(command.get_program(), path.map(|(_, value)| value)).map_err(nul)?;
+    let mut strings = Vec::new();
+    let mut pids = Vec::new();
+    for name in handed.own_pid {
+        pids.push(strings.len());
+        let mut room = room_for_pid(name);
+        room.push(0);
+        strings.push(room);
+    }
+    for (name, value) in handed.environment {
+        let mut pair = name.into_vec();
+        pair.push(b'=');
+        pair.extend_from_slice(value.as_bytes());
+        strings.push(CString::new(pair).map_err(nul)?.into_bytes_with_nul());
+    }
+    let _one = ONE.lock().unwrap_or_else(|gone| gone.into_inner());
+    let end = FIRST as RawFd
+        + RawFd::try_from(handed.fds.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // The descriptors lie above the numbers they will have, so that none is overwritten before its turn.
+    let high: io::Result<Vec<OwnedFd>> = handed
+        .fds
+        .iter()
+        .map(|fd| Ok(rustix::io::fcntl_dupfd_cloexec(fd, end)?))
+        .collect();
+    let high = high?;
+    let from: Vec<RawFd> = high.iter().map(AsRawFd::as_raw_fd).collect();
+    let _reserved = reserve(end)?;
+    let mut prepared = Prepared {
+        pointers: Vec::with_capacity(strings.len() + 1),
+        _words: words,
+        argv,
+        files,
+        strings,
+        pids,
+        from,
+    };
+    let start = move || prepared.start();
+    // SAFETY: the closure runs in the child, between fork and exec. It makes only system calls on memory that was allocated
+    // before, with room enough for what is pushed; its descriptors are open in the parent until `spawn` has returned.
+    unsafe { command.pre_exec(start) };
+    let child = command.spawn();
+    drop(high);
+    child
+}
+
+/// Everything the child needs between fork and exec.
+struct Prepared {
+    _words: Vec<CString>,
+    argv: Vec<*const libc::c_char>,
+    files: Vec<CString>,
+    strings: Vec<Vec<u8>>,
+    pids: Vec<usize>,
+    pointers: Vec<*const libc::c_char>,
+    from: Vec<RawFd>,
+}
+
+// SAFETY: the pointers are into strings this value owns and nobody else sees.
+unsafe impl Send for Prepared {}
+// SAFETY: as above; nothing is reached through a shared reference.
+unsafe impl Sync for Prepared {}
+
+impl Prepared {
+    /// In the child. Returns only if it could not.
+    fn start(&mut self) -> io::Result<()> {
+        for (to, from) in (FIRST as RawFd..).zip(&self.from) {
+            // SAFETY: both are plain numbers in the child's own table; nothing of it is used any more but what is handed over
+            // and std's line to the parent, which lies higher (`reserve`).
+            if unsafe { libc::dup2(*from, to) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        // SAFETY: getpid cannot fail and touches nothing.
+        let pid = unsafe { libc::getpid() }.unsigned_abs();
+        for at in &self.pids {
+            if let Some(room) = self.strings.get_mut(*at) {
+                let last = room.len() - 1;
+                write_pid(&mut room[..last], pid);
+            }
+        }
+        for string in &self.strings {
+            self.pointers.push(string.as_ptr().cast());
+        }
+        self.pointers.push(std::ptr::null());
+        let mut error = io::Error::from_raw_os_error(errno::ENOENT);
+        for file in &self.files {
+            // SAFETY: the file is a string with its NUL; both arrays end with a null pointer and point to such strings, all
+            // owned by `self`.
+            unsafe { libc::execve(file.as_ptr(), self.argv.as_ptr(), self.pointers.as_ptr()) };
+            let why = io::Error::last_os_error();
+            match why.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR) => {}
+                // One that may not be executed is told if there is no other (execvp(3)).
+                Some(libc::EACCES) => error = why,
+                _ => return Err(why),
+            }
+        }
+        Err(error)
+    }
+}
+
+/// Where the program may be: itself if it is a path, else in each folder. Source: `execvp(3)`.
+fn candidates(
+    program: &OsStr,
+    path: Option<&OsString>,
+) -> Result<Vec<CString>, std::ffi::NulError> {
+    if program.as_bytes().contains(&b'/') {
+        return Ok(vec![CString::new(program.as_bytes())?]);
+    }
+    let usual = OsString::from("/bin:/usr/bin");
+    std::env::split_paths(path.unwrap_or(&usual))
+        .map(|folder| CString::new(folder.join(program).into_os_string().into_vec()))
+        .collect()
+}
+
+/// Fills every free number below `end` until the start is over: std's own line between child and parent, by which a failed
+/// exec is told, would else lie where the child puts what it is handed.
+fn reserve(end: RawFd) -> io::Result<Vec<OwnedFd>> {
+    let mut held = Vec::new();
+    loop {
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+        let fd = rustix::fs::open("/", flags, rustix::fs::Mode::empty())?;
+        if fd.as_raw_fd() >= end {
+            return Ok(held);
+        }
+        held.push(fd);
+    }
+}

@@ -207,6 +207,39 @@ pub fn regained(tries: Tries) -> Vec<Regained> {
     ways
 }
 
+/// Whether this process's user may have one process more: one is made, and ends at once, without a signal.
+///
+/// Source: `setresuid(2)` succeeds for a user who has too many already, and `clone(2)` and `execve(2)` then answer EAGAIN
+/// (`getrlimit(2)`, RLIMIT_NPROC).
+///
+/// # Errors
+/// The kernel's: EAGAIN, if it may not.
+pub fn try_one_more_process() -> io::Result<()> {
+    const NOTHING: libc::c_long = 0;
+    // SAFETY: without flags and without a stack this is fork(2), whose child has a copy of everything; the process has one
+    // thread, so no lock is held in the copy, and the child makes one call. WHY NOT fork: its child's end sends SIGCHLD.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING) };
+    match pid {
+        -1 => return Err(io::Error::last_os_error()),
+        // SAFETY: ends this process, which is the copy, and runs nothing of the original's.
+        0 => unsafe { libc::_exit(0) },
+        _ => {}
+    }
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
+    // SAFETY: no memory is written: the place for the status is null. `__WALL` waits for a child without a signal too.
+    while unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) } == -1 {
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            // Whoever ignores SIGCHLD has no zombies; the child is gone.
+            Some(libc::ECHILD) => break,
+            _ => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Refuses the number that means "do not change" (`setresuid(2)`).
 fn uid(raw: u32) -> io::Result<Uid> {
     if raw == u32::MAX {

@@ -307,6 +307,15 @@ impl ResolvedPlan {
         if !differences.is_empty() {
             return Err(PrivError::NotProven(differences));
         }
+        let is_another = self
+            .plan
+            .steps()
+            .iter()
+            .any(|step| matches!(step, Step::Uid(_)));
+        let processes = eudaemon_sys::limits::get(Resource::Processes).map_err(PrivError::Proc)?;
+        if is_another && processes.soft != u64::MAX {
+            kernel::try_one_more_process().map_err(PrivError::Processes)?;
+        }
         Ok(Dropped {
             expected: expected.clone(),
             proof,

@@ -65,13 +65,17 @@ pub enum PrivError {
         /// Why.
         source: io::Error,
     },
+    /// The privileges are gone, and the user has as many processes as its limit allows: no thread and no program would
+    /// start. Source: `getrlimit(2)`, RLIMIT_NPROC.
+    Processes(io::Error),
     /// Every step was made, and this is not as planned.
     NotProven(Vec<Difference>),
 }
 
 impl PrivError {
     /// The class for the exit code: [`Exit::Config`] where the plan must be changed, [`Exit::NoPermission`] where the process
-    /// lacks a privilege or kept one, [`Exit::Software`] where the program called too late or twice, else [`Exit::System`].
+    /// lacks a privilege or kept one, [`Exit::Software`] where the program called too late or twice,
+    /// [`Exit::Temporary`] where the user has too many processes, else [`Exit::System`].
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -92,6 +96,7 @@ impl PrivError {
                 Exit::System
             }
             PrivError::Step { .. } | PrivError::NotProven(_) => Exit::NoPermission,
+            PrivError::Processes(_) => Exit::Temporary,
             PrivError::Threads(_) | PrivError::Changed | PrivError::Again => Exit::Software,
             PrivError::Accounts { .. } | PrivError::Proc(_) | PrivError::Status(_) => Exit::System,
         }
@@ -149,6 +154,9 @@ impl fmt::Display for PrivError {
             PrivError::Proc(_) => to.write_str("unable to read /proc/self/task"),
             PrivError::Status(error) => error.fmt(to),
             PrivError::Step { step, .. } => write!(to, "unable to {step}"),
+            PrivError::Processes(_) => {
+                to.write_str("this user has as many processes as its limit allows")
+            }
             PrivError::NotProven(differences) => {
                 to.write_str("unable to prove that the privileges are gone")?;
                 for (at, difference) in differences.iter().enumerate() {
@@ -167,6 +175,7 @@ impl Error for PrivError {
             PrivError::Accounts { source, .. }
             | PrivError::Root { source, .. }
             | PrivError::Step { source, .. }
+            | PrivError::Processes(source)
             | PrivError::Proc(source) => Some(source),
             PrivError::NoUser(_)
             | PrivError::NoGroup(_)

@@ -3,7 +3,7 @@
 //!
 //! Each process has its own `/etc/passwd` and `/etc/group`, bound over the real ones in a mount namespace of its own.
 //!
-//! `cargo test` builds examples; to run this alone say `cargo test -p eudaemon --examples --test drop`.
+//! The whole `cargo test` builds examples; alone it needs `cargo build -p eudaemon --examples` before.
 //!
 //! **Not tested:** kernels before 5.4; name services other than files; a `/proc` that lies.
 #![allow(

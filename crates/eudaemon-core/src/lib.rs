@@ -14,6 +14,7 @@ pub mod account;
 pub mod capability;
 pub mod control;
 pub mod definition;
+pub mod detach;
 pub mod environment;
 pub mod exit;
 pub mod health;

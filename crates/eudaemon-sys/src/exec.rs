@@ -97,6 +97,16 @@ pub fn replace_streams(file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Puts an open file in the place of descriptor 0.
+pub fn replace_stdin(file: impl AsFd) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stdin(&file)?)
+}
+
+/// Puts an open file in the place of descriptor 1.
+pub fn replace_stdout(file: impl AsFd) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stdout(&file)?)
+}
+
 /// Puts an open file in the place of descriptor 2.
 pub fn replace_stderr(file: impl AsFd) -> io::Result<()> {
     Ok(rustix::stdio::dup2_stderr(&file)?)

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod arena;
 pub mod clock;
 pub mod confine;
+pub mod detach;
 pub mod dir;
 pub mod early;
 pub mod errno;

@@ -16,6 +16,7 @@ pub struct Activation {
     environment: BTreeMap<OsString, OsString>,
     words: Vec<OsString>,
     directory: Option<PathBuf>,
+    program: Option<PathBuf>,
     pid: u32,
 }
 
@@ -27,6 +28,7 @@ impl Activation {
             environment: std::env::vars_os().collect(),
             words: std::env::args_os().collect(),
             directory: std::env::current_dir().ok(),
+            program: std::env::current_exe().ok(),
             pid: std::process::id(),
         }
     }
@@ -77,6 +79,13 @@ impl Activation {
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
         self.directory.as_deref()
+    }
+
+    /// The program's own file, as an absolute path without symbolic links, as it was at the start; `None` if it is not to be
+    /// known, as without procfs. A newer version that is installed over it is found here too. Source: `proc_pid_exe(5)`.
+    #[must_use]
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
     }
 
     /// The process id at the start. A daemon that left its shell has another by now.

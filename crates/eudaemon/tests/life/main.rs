@@ -12,6 +12,7 @@
 mod detach;
 mod roles;
 mod stage;
+mod title;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
                 }
             })
     };
-    let tests = [detach::TESTS].concat();
+    let tests = [detach::TESTS, title::TESTS].concat();
     let tests: Vec<Test> = tests.into_iter().filter(|test| is_chosen(test.0)).collect();
     if words.iter().any(|word| word == "--list") {
         for (name, _) in tests {

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 pub fn play(role: &OsStr) -> ExitCode {
     match role.to_str() {
         Some("detach") => away(),
+        Some("title") => title(),
         other => panic!("no role {other:?}"),
     }
 }
@@ -135,4 +136,50 @@ fn wait_for_a_request() {
             .wait_for(std::time::Duration::from_secs(60))
             .expect("it is open");
     }
+}
+
+/// Words: where the title is, and how long. It is set to something else first, and after the drop if there is one.
+fn title() -> ExitCode {
+    use eudaemon_sys::title::Title;
+    let activation = Activation::of_this_process();
+    let word = |at: usize| activation.words()[at].to_str().expect("a test's");
+    let drop_to = activation
+        .text("DROP")
+        .map(|uid| uid.parse().expect("a number"));
+    let drop_it = || {
+        if let Some(uid) = drop_to {
+            let groups = Vec::new();
+            let identity = eudaemon_core::account::Identity {
+                uid,
+                gid: uid,
+                groups,
+            };
+            eudaemon_sys::identity::assume(&identity).expect("root may");
+        }
+    };
+    let title = match word(1) {
+        "page" => Title::take(),
+        "words" => Title::words(),
+        "late" => {
+            drop_it();
+            Title::take()
+        }
+        other => panic!("no place {other}"),
+    };
+    let title = title.expect("procfs");
+    title.set(&[b'-'; 100]).expect("our own memory");
+    if word(1) != "late" {
+        drop_it();
+    }
+    let length: usize = word(2).parse().expect("a number");
+    let mut text = "web: running\tok ".repeat(length / 16 + 1);
+    text.truncate(length);
+    title.set(text.as_bytes()).expect("our own memory");
+    write_notes(&[
+        ("title", text.replace('\t', " ")),
+        ("keep", std::env::var("KEEP").unwrap_or_default()),
+        ("word", word(2).to_string()),
+    ]);
+    eudaemon_sys::clock::pause(std::time::Duration::from_secs(60));
+    ExitCode::SUCCESS
 }

@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod account;
+pub mod addressed;
 pub mod capability;
 pub mod control;
 pub mod definition;

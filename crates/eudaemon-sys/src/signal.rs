@@ -13,12 +13,8 @@ fn full_set() -> libc::sigset_t {
     }
 }
 
-/// Sets every disposition to the default and blocks every signal that can be blocked.
-///
-/// The keeper and the engine read signals instead of handling them; a child inherits default dispositions and is given an
-/// empty mask (`spawn`). Source: `signal(7)`, "Signal mask and pending signals"; our start ignores SIGPIPE and every
-/// service would inherit that.
-pub fn block_all() -> io::Result<()> {
+/// Sets every disposition to the default. Calls nothing but the kernel.
+pub(crate) fn default_all() {
     // The kernel's struct sigaction, zero: SIG_DFL, no flags, no restorer, an empty mask. Its size is that of four words or less.
     let default = [0_u64; 4];
     for number in 1..=libc::SIGRTMAX() {
@@ -35,6 +31,15 @@ pub fn block_all() -> io::Result<()> {
             )
         };
     }
+}
+
+/// Sets every disposition to the default and blocks every signal that can be blocked.
+///
+/// The keeper and the engine read signals instead of handling them; a child inherits default dispositions and is given an
+/// empty mask (`spawn`). Source: `signal(7)`, "Signal mask and pending signals"; our start ignores SIGPIPE and every
+/// service would inherit that.
+pub fn block_all() -> io::Result<()> {
+    default_all();
     let set = full_set();
     // SAFETY: `set` is initialised and outlives the call; a null old-set pointer is allowed (sigprocmask(2)).
     let rc = unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };

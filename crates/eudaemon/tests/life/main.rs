@@ -9,8 +9,11 @@
     reason = "a judge starts the programs it judges"
 )]
 
+mod child;
 mod detach;
+mod pidfile;
 mod roles;
+mod signals;
 mod stage;
 mod title;
 
@@ -37,7 +40,14 @@ fn main() -> ExitCode {
                 }
             })
     };
-    let tests = [detach::TESTS, title::TESTS].concat();
+    let tests = [
+        signals::TESTS,
+        pidfile::TESTS,
+        detach::TESTS,
+        title::TESTS,
+        child::TESTS,
+    ]
+    .concat();
     let tests: Vec<Test> = tests.into_iter().filter(|test| is_chosen(test.0)).collect();
     if words.iter().any(|word| word == "--list") {
         for (name, _) in tests {

@@ -12,6 +12,9 @@ pub fn play(role: &OsStr) -> ExitCode {
     match role.to_str() {
         Some("detach") => away(),
         Some("title") => title(),
+        Some("child") => child(),
+        Some("signals") => signals(),
+        Some("pidfile") => pidfile(),
         other => panic!("no role {other:?}"),
     }
 }
@@ -182,4 +185,174 @@ fn title() -> ExitCode {
     ]);
     eudaemon_sys::clock::pause(std::time::Duration::from_secs(60));
     ExitCode::SUCCESS
+}
+
+/// Starts the same child twice, as it is and scrubbed.
+fn child() -> ExitCode {
+    use eudaemon::child::Scrubbed;
+    let script = "env; grep ^Sig /proc/self/status; ls /proc/$$/fd | sed 's/^/fd /'";
+    let _signals = eudaemon_sys::signal::Signals::only(&[
+        eudaemon_core::words::Signal::Hup,
+        eudaemon_core::words::Signal::Term,
+    ])
+    .expect("the kernel has signals");
+    for is_clean in [false, true] {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script]);
+        if is_clean {
+            println!("CLEAN");
+            command.scrubbed();
+        }
+        let status = command.status().expect("a shell");
+        assert!(status.success());
+    }
+    ExitCode::SUCCESS
+}
+
+/// Words: what it does between the start of its life and the loop that reads signals.
+fn signals() -> ExitCode {
+    use eudaemon_core::words::Signal;
+    let activation = Activation::of_this_process();
+    let lines = || {
+        let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+        let line = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.map_or_else(String::new, |value| value.trim().to_string())
+        };
+        ["SigBlk:", "SigIgn:", "SigCgt:"].map(line)
+    };
+    let found = lines();
+    early::begin().expect("the kernel has signals");
+    let begun = lines();
+    let note = |after: [String; 3]| {
+        let mut pairs = Vec::new();
+        for (when, lines) in [("found", &found), ("begun", &begun), ("after", &after)] {
+            let [blocked, ignored, caught] = lines.clone();
+            pairs.extend([(when, "blocked", blocked), (when, "ignored", ignored)]);
+            pairs.push((when, "caught", caught));
+        }
+        let pairs: Vec<(String, String)> = pairs
+            .into_iter()
+            .map(|(when, what, value)| (format!("{when}_{what}"), value))
+            .collect();
+        let pairs: Vec<(&str, String)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        write_notes(&pairs);
+    };
+    let all = [
+        Signal::Term,
+        Signal::Int,
+        Signal::Hup,
+        Signal::Ttin,
+        Signal::Ttou,
+    ];
+    let hand_over = || early::hand_over(&all).expect("the kernel has signals");
+    match activation.words()[1].to_str() {
+        Some("look") => {
+            let (_reader, asked) = hand_over();
+            assert_eq!(asked, None);
+            note(lines());
+            ExitCode::SUCCESS
+        }
+        // `init` waits for something for a minute, and a signal ends the wait.
+        Some("init") => {
+            note(lines());
+            eudaemon_sys::clock::pause(std::time::Duration::from_secs(60));
+            let asked = early::asked().map_or(0, Signal::number_linux);
+            ExitCode::from(asked)
+        }
+        Some("deaf") => {
+            note(lines());
+            loop {
+                eudaemon_sys::clock::pause(std::time::Duration::from_secs(60));
+            }
+        }
+        // One signal comes at some moment, and must be found on one of the two ways, and on one alone.
+        Some("between") => {
+            std::fs::write("begun", "").expect("our own directory");
+            let steps: u32 = activation
+                .text("STEPS")
+                .expect("given")
+                .parse()
+                .expect("a number");
+            for _ in 0..steps {
+                std::hint::black_box(early::asked());
+            }
+            let (reader, asked) = hand_over();
+            if asked.is_some() {
+                return ExitCode::from(10 + u8::from(reader.next().is_some()));
+            }
+            let came = reader.wait_for(std::time::Duration::from_secs(10));
+            assert!(came.expect("it is open"), "lost");
+            assert_eq!(reader.next(), Some(Signal::Term));
+            ExitCode::from(20 + u8::from(reader.next().is_some()))
+        }
+        other => panic!("no part {other:?}"),
+    }
+}
+
+/// Words: what becomes of the file.
+fn pidfile() -> ExitCode {
+    use eudaemon::pidfile::{Pidfile, PidfileError, Removed};
+    let activation = Activation::of_this_process();
+    let held = match Pidfile::acquire("web.pid") {
+        Ok(held) => held,
+        Err(PidfileError::AlreadyRunning { pid, .. }) => {
+            println!("{}", pid.unwrap_or(0));
+            return ExitCode::from(9);
+        }
+        Err(error) => panic!("{error:?}"),
+    };
+    match activation.words()[1].to_str() {
+        Some("hold") => {
+            write_notes(&[("pid", std::process::id().to_string())]);
+            eudaemon_sys::clock::pause(std::time::Duration::from_secs(60));
+            ExitCode::SUCCESS
+        }
+        // A child that never heard of it has a copy of everything open, and then executes something that stays.
+        Some("leave") => {
+            let mut command = std::process::Command::new("sleep");
+            let child = command.arg("60").spawn().expect("coreutils");
+            write_notes(&[("child", child.id().to_string())]);
+            ExitCode::SUCCESS
+        }
+        Some("fork") => {
+            let forked = eudaemon_sys::process::fork(|| {
+                let removed = held.remove().expect("nothing is done");
+                u8::from(removed != Removed::NotOurs)
+            });
+            let ended = eudaemon_sys::exec::wait(forked.expect("one thread")).expect("our child");
+            assert!(ended.is_success());
+            assert!(std::fs::exists("web.pid").expect("our own directory"));
+            ExitCode::SUCCESS
+        }
+        Some("rewrite") => {
+            let first = std::process::id();
+            let forked = eudaemon_sys::process::fork(|| {
+                let mut held = held;
+                let read = || std::fs::read_to_string("web.pid").expect("our own directory");
+                assert_eq!(read(), format!("{first}\n"));
+                held.rewrite().expect("our own file");
+                assert_eq!(read(), format!("{}\n", std::process::id()));
+                // Its parent's copy is closed by now, and the lock is held.
+                assert!(Pidfile::acquire("web.pid").is_err());
+                u8::from(held.remove().expect("our own") != Removed::Unlinked)
+            });
+            let ended = eudaemon_sys::exec::wait(forked.expect("one thread")).expect("our child");
+            ExitCode::from(u8::from(!ended.is_success()))
+        }
+        Some("drop") => {
+            let identity = eudaemon_core::account::Identity {
+                uid: 65534,
+                gid: 65534,
+                groups: Vec::new(),
+            };
+            eudaemon_sys::identity::assume(&identity).expect("root may");
+            let removed = held.remove().expect("the file is open");
+            ExitCode::from(u8::from(removed != Removed::Emptied))
+        }
+        other => panic!("no part {other:?}"),
+    }
 }

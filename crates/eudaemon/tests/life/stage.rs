@@ -121,7 +121,17 @@ pub fn gone(pid: u32) {
     until("the end of a process", || (!runs(pid)).then_some(()));
 }
 
-/// Ends a process of a role, whatever it does.
+/// A child that is ended with the test, whatever it does.
+pub struct Started(pub std::process::Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Ends a process that is no child of ours, whatever it does.
 pub struct Kill(pub u32);
 
 impl Drop for Kill {

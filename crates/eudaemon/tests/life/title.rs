@@ -1,7 +1,7 @@
 //! What `ps` shows. T7, library §7.16.
 
 use crate::Test;
-use crate::stage::{Kill, Scratch, runs, skipped, until};
+use crate::stage::{Scratch, Started, runs, skipped, until};
 use std::process::{Command, Stdio};
 
 pub const TESTS: &[Test] = &[
@@ -20,7 +20,12 @@ fn ps(pid: u32, column: &str) -> String {
 }
 
 /// Starts the role, which has a title of that length when this returns.
-fn with_title(scratch: &Scratch, kind: &str, length: &str, uid: Option<u32>) -> (u32, String) {
+fn with_title(
+    scratch: &Scratch,
+    kind: &str,
+    length: &str,
+    uid: Option<u32>,
+) -> (Started, u32, String) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&scratch.0, PermissionsExt::from_mode(0o777)).expect("our own");
     let mut command = scratch.program("title");
@@ -28,19 +33,20 @@ fn with_title(scratch: &Scratch, kind: &str, length: &str, uid: Option<u32>) -> 
     if let Some(uid) = uid {
         command.env("DROP", uid.to_string());
     }
-    let child = command.stdout(Stdio::null()).spawn().expect("it is ours");
+    let child = command.stdout(Stdio::null()).spawn();
+    let child = Started(child.expect("it is ours"));
     let notes = scratch.notes();
     assert_eq!(notes.get("keep"), "kept");
     assert_eq!(notes.get("word"), length);
-    (child.id(), notes.get("title").to_string())
+    let pid = child.0.id();
+    (child, pid, notes.get("title").to_string())
 }
 
 fn shown() {
     // Shorter and longer than the words were, and as long as the kernel shows, and longer.
     for length in ["5", "300", "4000", "4094", "9000"] {
         let scratch = Scratch::new("title");
-        let (pid, title) = with_title(&scratch, "page", length, None);
-        let _kill = Kill(pid);
+        let (_started, pid, title) = with_title(&scratch, "page", length, None);
         let expected = &title[..title.len().min(4094)];
         assert_eq!(ps(pid, "args"), expected, "{length}");
         // The kernel gives nothing behind it, which would be blanks in a list.
@@ -60,15 +66,13 @@ fn dropped() {
     }
     for kind in ["page", "words"] {
         let scratch = Scratch::new("title");
-        let (pid, title) = with_title(&scratch, kind, "12", Some(65534));
-        let _kill = Kill(pid);
+        let (_started, pid, title) = with_title(&scratch, kind, "12", Some(65534));
         assert_eq!(ps(pid, "uid").trim(), "65534");
         assert_eq!(ps(pid, "args"), title, "{kind}");
     }
     // And one that has never had a privilege.
     let scratch = Scratch::new("title");
-    let (pid, title) = with_title(&scratch, "late", "200", Some(65534));
-    let _kill = Kill(pid);
+    let (_started, pid, title) = with_title(&scratch, "late", "200", Some(65534));
     assert_eq!(ps(pid, "args"), title);
 }
 
@@ -82,12 +86,10 @@ fn cut() {
             .map(|word| word + 1)
             .sum()
     };
-    let (pid, title) = with_title(&scratch, "words", "3000", None);
-    let _kill = Kill(pid);
+    let (_started, pid, title) = with_title(&scratch, "words", "3000", None);
     let shown = until("ps", || Some(ps(pid, "args")));
     assert_eq!(shown, &title[..words - 2]);
     let scratch = Scratch::new("title");
-    let (pid, title) = with_title(&scratch, "words", "5", None);
-    let _kill = Kill(pid);
+    let (_started, pid, title) = with_title(&scratch, "words", "5", None);
     assert_eq!(ps(pid, "args"), title);
 }

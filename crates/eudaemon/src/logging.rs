@@ -87,9 +87,19 @@ struct Sink {
 /// One record, ready to be written in any form.
 struct Record<'a> {
     line: Line<'a>,
-    /// Only for the journal: `CODE_FILE`, `CODE_LINE`, `CODE_MODULE`.
-    place: &'a [(&'a str, &'a [u8])],
+    place: Place<'a>,
     log: &'a Inner,
+}
+
+/// Where in the program a record was made; only the journal is told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place<'a> {
+    /// Empty if nobody knows.
+    file: &'a str,
+    line: u32,
+    module: Option<&'a str>,
+    /// The names of the fields were given by somebody who did not think of the journal.
+    apart: bool,
 }
 
 impl Log {
@@ -222,14 +232,13 @@ impl Log {
             .iter()
             .map(|(name, value)| (*name, value.bytes()))
             .collect();
-        self.write(
-            level,
-            &message.to_string(),
-            &fields,
-            caller.file(),
-            caller.line(),
-            None,
-        );
+        let place = Place {
+            file: caller.file(),
+            line: caller.line(),
+            module: None,
+            apart: false,
+        };
+        self.write(level, &message.to_string(), &fields, place);
     }
 
     /// Nobody can go on.
@@ -285,18 +294,9 @@ impl Log {
         level: Level,
         message: &str,
         fields: &[(&str, Cow<'_, [u8]>)],
-        file: &str,
-        line: u32,
-        module: Option<&str>,
+        place: Place<'_>,
     ) {
         let fields: Vec<(&str, &[u8])> = fields.iter().map(|(n, v)| (*n, v.as_ref())).collect();
-        let number = line.to_string();
-        let mut place = Vec::with_capacity(3);
-        if !file.is_empty() {
-            place.push(("CODE_FILE", file.as_bytes()));
-            place.push(("CODE_LINE", number.as_bytes()));
-        }
-        place.extend(module.map(|module| ("CODE_MODULE", module.as_bytes())));
         self.hand_over(&Record {
             line: Line {
                 level,
@@ -304,7 +304,7 @@ impl Log {
                 message,
                 fields: &fields,
             },
-            place: &place,
+            place,
             log: &self.0,
         });
     }
@@ -330,7 +330,7 @@ impl Log {
                 message: &message,
                 fields: &[],
             },
-            place: &[],
+            place: Place::default(),
             log: &self.0,
         });
         if told {

@@ -1,6 +1,6 @@
 //! A service's log as the logger of the crate `log`.
 
-use super::{Level, Log};
+use super::{Level, Log, Place};
 use std::borrow::Cow;
 
 fn level(of: ::log::Level) -> Level {
@@ -28,15 +28,18 @@ impl ::log::Log for Log {
             None => Cow::Owned(record.args().to_string()),
         };
         let target = Cow::Borrowed(record.target().as_bytes());
-        let fields = [("F_TARGET", target)];
+        let fields = [("target", target)];
         let named = record.module_path() != Some(record.target());
         self.write(
             level(record.level()),
             &message,
             if named { &fields } else { &[] },
-            record.file().unwrap_or_default(),
-            record.line().unwrap_or(0),
-            record.module_path(),
+            Place {
+                file: record.file().unwrap_or_default(),
+                line: record.line().unwrap_or(0),
+                module: record.module_path(),
+                apart: true,
+            },
         );
     }
 

@@ -4,6 +4,7 @@ use super::{LogError, Record};
 use eudaemon_core::journal::{SOCKET, push_field};
 use eudaemon_sys::errno::{ECONNREFUSED, ECONNRESET, EMSGSIZE, ENOBUFS, ENOTCONN, EPIPE};
 use eudaemon_sys::record::{Datagrams, has_room, own_thread, sealed};
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -136,9 +137,34 @@ impl Record<'_> {
         if let Some(invocation) = &self.log.invocation {
             push_field("INVOCATION_ID", invocation.as_bytes(), &mut out);
         }
-        for (name, value) in self.place.iter().chain(self.line.fields) {
-            push_field(name, value, &mut out);
+        if !self.place.file.is_empty() {
+            push_field("CODE_FILE", self.place.file.as_bytes(), &mut out);
+            push_field(
+                "CODE_LINE",
+                self.place.line.to_string().as_bytes(),
+                &mut out,
+            );
+        }
+        if let Some(module) = self.place.module {
+            push_field("CODE_MODULE", module.as_bytes(), &mut out);
+        }
+        for (name, value) in self.line.fields {
+            if self.place.apart {
+                push_field(&apart(name), value, &mut out);
+            } else {
+                push_field(name, value, &mut out);
+            }
         }
         out
     }
+}
+
+/// What the journal's tools look for keeps its name; any other is put where it cannot be taken for one of theirs.
+fn apart(name: &str) -> Cow<'_, str> {
+    for known in ["MESSAGE_ID", "ERRNO", "DOCUMENTATION"] {
+        if name.eq_ignore_ascii_case(known) {
+            return Cow::Borrowed(known);
+        }
+    }
+    Cow::Owned(format!("F_{name}"))
 }

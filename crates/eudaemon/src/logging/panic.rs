@@ -1,6 +1,6 @@
 //! A panic is a record too.
 
-use super::{Level, Log};
+use super::{Level, Log, Place};
 use std::backtrace::{Backtrace, BacktraceStatus};
 
 /// From now on a panic of any thread is one record of [`Level::Critical`], with its place, and is not printed otherwise.
@@ -32,6 +32,12 @@ pub fn panic_hook(log: Log) {
         if trace.status() == BacktraceStatus::Captured {
             message.push_str(&format!("\n{trace}"));
         }
-        log.write(Level::Critical, &message, &[], file, line, None);
+        let place = Place {
+            file,
+            line,
+            module: None,
+            apart: false,
+        };
+        log.write(Level::Critical, &message, &[], place);
     }));
 }

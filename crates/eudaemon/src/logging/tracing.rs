@@ -1,6 +1,6 @@
 //! A service's log as a layer of `tracing`.
 
-use super::{Level, LevelHandle, Log};
+use super::{Level, LevelHandle, Log, Place};
 use std::borrow::Cow;
 use std::fmt;
 use tracing_core::field::{Field, Visit};
@@ -68,16 +68,6 @@ impl Visit for Said {
     }
 }
 
-/// The journal's own names are themselves; any other is put into a room of its own.
-fn name(of: &str) -> Cow<'_, str> {
-    for known in ["MESSAGE_ID", "ERRNO", "DOCUMENTATION"] {
-        if of.eq_ignore_ascii_case(known) {
-            return Cow::Borrowed(known);
-        }
-    }
-    Cow::Owned(format!("F_{of}"))
-}
-
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
@@ -119,26 +109,25 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             }
         }
         event.record(&mut said);
-        let mut fields: Vec<(Cow<'_, str>, Cow<'_, [u8]>)> = said
+        if !spans.is_empty() {
+            said.fields.push(("span", spans));
+        }
+        let fields: Vec<(&str, Cow<'_, [u8]>)> = said
             .fields
             .iter()
-            .map(|(of, value)| (name(of), Cow::Borrowed(value.as_bytes())))
-            .collect();
-        if !spans.is_empty() {
-            fields.push((Cow::Borrowed("F_span"), Cow::Borrowed(spans.as_bytes())));
-        }
-        let fields: Vec<(&str, Cow<'_, [u8]>)> = fields
-            .iter()
-            .map(|(name, value)| (name.as_ref(), Cow::Borrowed(value.as_ref())))
+            .map(|(name, value)| (*name, Cow::Borrowed(value.as_bytes())))
             .collect();
         self.0.write(
             level,
             // An event of fields alone is told by its name.
             said.message.as_deref().unwrap_or(metadata.name()),
             &fields,
-            metadata.file().unwrap_or_default(),
-            metadata.line().unwrap_or(0),
-            metadata.module_path(),
+            Place {
+                file: metadata.file().unwrap_or_default(),
+                line: metadata.line().unwrap_or(0),
+                module: metadata.module_path(),
+                apart: true,
+            },
         );
     }
 }

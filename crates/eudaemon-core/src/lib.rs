@@ -27,6 +27,7 @@ pub mod listen;
 pub mod log;
 pub mod logging;
 pub mod notify;
+pub mod pressure;
 pub mod privilege;
 pub mod scan;
 pub mod search;

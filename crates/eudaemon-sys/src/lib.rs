@@ -27,6 +27,7 @@ pub mod nss;
 pub mod passing;
 pub mod poll;
 pub mod privilege;
+pub mod pressure;
 pub mod process;
 pub mod program;
 pub mod record;

@@ -29,3 +29,27 @@ pub fn release_code() {
         }
     }
 }
+
+/// Gives what the allocator keeps unused back to the system; whether it could do such a thing. Source: `malloc_trim(3)`,
+/// of glibc alone; musl gives back what it can by itself.
+pub fn trim() -> bool {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: it takes a number and may be called by any thread at any time: it locks what it looks at
+        // (malloc_trim(3), "Attributes": MT-Safe).
+        unsafe { libc::malloc_trim(0) };
+        true
+    }
+    #[cfg(not(target_env = "gnu"))]
+    false
+}
+
+/// Overwrites bytes with zeros that the compiler may not leave out because nobody reads them again.
+pub fn wipe(bytes: &mut [u8]) {
+    for byte in bytes {
+        // SAFETY: a unique reference to a byte may be written through.
+        // WHY NOT fill: memory about to be freed need not be written, and the optimizer knows that.
+        unsafe { std::ptr::write_volatile(byte, 0) };
+    }
+    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+}

@@ -204,7 +204,10 @@ fn program() -> Command {
     let tests = std::env::current_exe().unwrap();
     let built = tests.parent().and_then(Path::parent).unwrap();
     let path = built.join("examples/log");
-    assert!(path.exists(), "first: cargo build -p eudaemon --example log");
+    assert!(
+        path.exists(),
+        "first: cargo build -p eudaemon --example log"
+    );
     let mut command = Command::new(path);
     command.env_clear();
     command

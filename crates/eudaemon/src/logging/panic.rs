@@ -23,7 +23,7 @@ pub fn panic_hook(log: Log) {
             (None, None) => "a value that is no text",
         };
         let thread = std::thread::current();
-        let name = thread.name().unwrap_or("without a name");
+        let name = thread.name().unwrap_or("(unnamed)");
         let (file, line, column) = panic
             .location()
             .map_or(("", 0, 0), |at| (at.file(), at.line(), at.column()));

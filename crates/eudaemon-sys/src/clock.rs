@@ -23,6 +23,31 @@ pub fn wall() -> Wall {
     Wall(nanos(ClockId::Realtime))
 }
 
+/// The processor time all threads of this process have used, in the kernel and out of it. Source: `clock_gettime(2)`,
+/// `CLOCK_PROCESS_CPUTIME_ID`.
+#[must_use]
+pub fn process_cpu() -> std::time::Duration {
+    std::time::Duration::from_nanos(nanos(ClockId::ProcessCPUTime))
+}
+
+/// The time since the machine started, asleep or not. Source: `clock_gettime(2)`, `CLOCK_BOOTTIME`.
+#[must_use]
+pub fn since_boot() -> std::time::Duration {
+    std::time::Duration::from_nanos(nanos(ClockId::Boottime))
+}
+
+/// What `/proc` counts a second in. Source: `sysconf(3)`, `_SC_CLK_TCK`.
+#[must_use]
+pub fn ticks_per_second() -> u64 {
+    rustix::param::clock_ticks_per_second()
+}
+
+/// What `/proc` counts memory in: bytes of a page. Source: `sysconf(3)`, `_SC_PAGESIZE`.
+#[must_use]
+pub fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
 /// Both.
 #[must_use]
 pub fn now() -> Now {

@@ -29,6 +29,7 @@ pub mod poll;
 pub mod privilege;
 pub mod pressure;
 pub mod process;
+pub mod profile;
 pub mod program;
 pub mod record;
 pub mod shared;

@@ -12,6 +12,8 @@ pub enum Interest {
     Read,
     /// It can be read or written.
     ReadWrite,
+    /// It can be written.
+    Write,
     /// Only that its other end is gone.
     Gone,
 }
@@ -33,10 +35,15 @@ pub struct Poll {
     events: Vec<epoll::Event>,
 }
 
+// SAFETY: what keeps it from being `Send` is the pointer in rustix's union of event data, in which we only ever put numbers; the
+// descriptor and the buffer belong to it alone.
+unsafe impl Send for Poll {}
+
 fn flags(interest: Interest) -> epoll::EventFlags {
     match interest {
         Interest::Read => epoll::EventFlags::IN,
         Interest::ReadWrite => epoll::EventFlags::IN | epoll::EventFlags::OUT,
+        Interest::Write => epoll::EventFlags::OUT,
         // HUP and ERR are told always (epoll_ctl(2)).
         Interest::Gone => epoll::EventFlags::empty(),
     }

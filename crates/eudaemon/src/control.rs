@@ -1,1 +1,103 @@
-//! The control socket: asked by a person, answered when it has happened.
+//! The control socket: an operator, or a program, asks a running service something and is answered when it has happened.
+//!
+//! A Unix socket that only the user who made it can open, and at which only that user and root are answered. One line is one question:
+//! `status`, `health`, `log-level [LEVEL]`, `reload`, `stop`, `fds`, `help`. The answer is lines, the last of which is `ok` or
+//! `error: …`; with `json` before the question it is one line of JSON.
+//!
+//! [`Control::bind`] before privileges are dropped, [`Control::serve`] after.
+
+mod answer;
+mod json;
+mod line;
+
+pub use answer::Answer;
+
+use crate::clients::{self, Bounds, Door, Place, Serving};
+use crate::health::Health;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Clients that are served at once.
+pub const CLIENTS_MAX: usize = 16;
+/// Bytes of one line.
+pub const LINE_MAX: usize = 1024;
+const BOUNDS: Bounds = Bounds {
+    clients: CLIENTS_MAX,
+    heard: LINE_MAX,
+    patience: Duration::from_secs(10),
+};
+
+/// The one handle that moves how much is logged; signals, the debug server and the control socket all use it.
+pub trait LogLevel: Send + Sync {
+    /// The level now.
+    fn level(&self) -> String;
+
+    /// Moves it.
+    ///
+    /// # Errors
+    /// This is no level; the words name those there are.
+    fn set_level(&self, level: &str) -> Result<(), String>;
+}
+
+/// What the service does when it is asked. Nothing here may wait: it is called by the thread that serves all clients.
+pub trait Commands: Send + Sync {
+    /// What there is to say about it, as names and values: `state`, `pid`, `uptime`, `version`, …
+    fn status(&self) -> Vec<(String, String)>;
+
+    /// Begins to read the configuration anew; the answer is given when that is done, or has failed, from any thread.
+    fn reload(&self, answer: Answer);
+
+    /// Begins to stop; the answer is given when that has begun for sure.
+    fn stop(&self, answer: Answer);
+
+    /// How much is logged.
+    fn log_level(&self) -> Option<Arc<dyn LogLevel>>;
+}
+
+/// A socket that listens and is not served yet.
+#[derive(Debug)]
+pub struct Control {
+    door: UnixListener,
+    place: Place,
+}
+
+impl Control {
+    /// Makes the socket, mode 0600. A socket of an earlier run at which nobody listens is replaced.
+    ///
+    /// # Errors
+    /// Somebody listens there already (`AddrInUse`); something else is there; the directory is not there or not ours.
+    pub fn bind(path: &Path) -> io::Result<Control> {
+        let (door, place) = clients::listen(path)?;
+        Ok(Control { door, place })
+    }
+
+    /// Serves it, with one thread, until what is returned is dropped. It then removes the file, if it still can.
+    ///
+    /// # Errors
+    /// There is no descriptor or no thread to be had.
+    pub fn serve(self, health: Health, commands: Arc<dyn Commands>) -> io::Result<ControlGuard> {
+        let (waker, wakes): (_, UnixStream) = clients::waker()?;
+        let talk = line::Lines {
+            health,
+            commands,
+            waker: waker.clone(),
+            own: eudaemon_sys::socket::own_uid(),
+        };
+        let door = Door::Unix(self.door);
+        let serving = clients::serve("eud-control", door, (waker, wakes), BOUNDS, talk)?;
+        Ok(ControlGuard {
+            _serving: serving,
+            _place: self.place,
+        })
+    }
+}
+
+/// The control socket is served until this is dropped.
+#[derive(Debug)]
+pub struct ControlGuard {
+    _serving: Serving,
+    _place: Place,
+}

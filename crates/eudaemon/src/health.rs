@@ -17,9 +17,11 @@
 //! tells the manager. Neither runs before there is something to ask, or somebody to tell.
 
 mod prober;
+mod tasks;
 mod watching;
 
 pub use eudaemon_core::health::{Condition, Entry, Patience, Phase, Verdict};
+pub use tasks::{Task, TaskInfo, Tasks};
 pub use watching::{Say, Watching};
 
 use eudaemon_core::health::{Told, Watched};

@@ -7,10 +7,12 @@
 pub mod activation;
 pub mod child;
 pub mod chroot;
+mod clients;
 pub mod control;
 pub mod credentials;
 #[cfg(feature = "debug-server")]
 pub mod debug;
+mod descriptors;
 pub mod detach;
 pub mod directories;
 pub mod error;

@@ -1,0 +1,178 @@
+//! `--service.cpuprofile PATH[,HZ[,SECONDS]]`: a profile into a file that was opened while it could be.
+
+use super::mapped::Own;
+use super::{HZ, HZ_MAX, Profile, ProfileError};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where a profile is to be written, ready for a process that will change its root and its user.
+#[derive(Debug)]
+pub struct Target {
+    path: PathBuf,
+    output: File,
+    maps: File,
+    own: Own,
+    hz: u32,
+    lasts: Option<Duration>,
+}
+
+/// Why there is no target.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// The words are not `PATH[,HZ[,SECONDS]]`, with 1 to 1000 and at least 1.
+    Words(String),
+    /// A file could not be opened.
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetError::Words(words) => write!(
+                to,
+                "{words:?} is not PATH[,HZ[,SECONDS]] with HZ of 1 to {HZ_MAX}"
+            ),
+            TargetError::Open { path, .. } => write!(to, "unable to open {}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for TargetError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TargetError::Words(_) => None,
+            TargetError::Open { error, .. } => Some(error),
+        }
+    }
+}
+
+impl Target {
+    /// Opens what `PATH[,HZ[,SECONDS]]` names, and what of `/proc` will be needed: before the process leaves its root or its
+    /// user. The file is this user's alone (mode 0600), a file that was there is emptied, and a symbolic link is not followed.
+    ///
+    /// # Errors
+    /// [`TargetError`]
+    pub fn open(words: &str) -> Result<Target, TargetError> {
+        let (path, hz, lasts) =
+            parsed(words).ok_or_else(|| TargetError::Words(words.to_owned()))?;
+        let output = output(&path).map_err(|error| {
+            let path = path.clone();
+            TargetError::Open { path, error }
+        })?;
+        let maps = Path::new("/proc/self/maps");
+        let maps = File::open(maps).map_err(|error| {
+            let path = maps.to_owned();
+            TargetError::Open { path, error }
+        })?;
+        Ok(Target {
+            path,
+            output,
+            maps,
+            own: Own::open(),
+            hz,
+            lasts,
+        })
+    }
+
+    /// Where it will be.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How long the profile is to last; `None` until the service stops.
+    #[must_use]
+    pub fn lasts(&self) -> Option<Duration> {
+        self.lasts
+    }
+
+    /// Begins. After the last change of process id: a child that is forked does not have the timer.
+    ///
+    /// # Errors
+    /// As [`Profile::start`].
+    pub fn start(self) -> Result<Recording, ProfileError> {
+        let profile = Profile::with(self.hz, self.maps, self.own)?;
+        Ok(Recording {
+            profile,
+            output: self.output,
+        })
+    }
+}
+
+/// A profile that goes into a file. [`Recording::stop`] writes it; dropping it leaves the file empty.
+#[derive(Debug)]
+pub struct Recording {
+    profile: Profile,
+    output: File,
+}
+
+impl Recording {
+    /// Ends the profile and writes the file.
+    ///
+    /// # Errors
+    /// As [`Profile::stop`]; or the file could not be written.
+    pub fn stop(mut self) -> Result<(), ProfileError> {
+        let bytes = self.profile.stop()?;
+        self.output.write_all(&bytes).map_err(ProfileError::System)
+    }
+}
+
+fn parsed(words: &str) -> Option<(PathBuf, u32, Option<Duration>)> {
+    let mut parts = words.split(',');
+    let path = parts.next().filter(|path| !path.is_empty())?;
+    let hz = match parts.next() {
+        None | Some("") => HZ,
+        Some(hz) => hz.parse().ok().filter(|hz| (1..=HZ_MAX).contains(hz))?,
+    };
+    let lasts = match parts.next() {
+        None => None,
+        Some(secs) => Some(secs.parse().ok().filter(|&secs: &u64| secs > 0)?),
+    };
+    let whole = parts.next().is_none();
+    whole.then(|| (path.into(), hz, lasts.map(Duration::from_secs)))
+}
+
+fn output(path: &Path) -> io::Result<File> {
+    let file = eudaemon_sys::profile::output(path)?;
+    let about = file.metadata()?;
+    // One that was there keeps its mode; a FIFO or a device is what somebody asked for.
+    if about.is_file() && about.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_a_path_a_rate_and_a_time() {
+        let ten = Some(Duration::from_secs(10));
+        let rows: [(&str, Option<(&str, u32, Option<Duration>)>); 9] = [
+            ("/p", Some(("/p", HZ, None))),
+            ("/p,99", Some(("/p", 99, None))),
+            ("/p,99,10", Some(("/p", 99, ten))),
+            ("/p,,10", Some(("/p", HZ, ten))),
+            ("", None),
+            ("/p,0", None),
+            ("/p,1001", None),
+            ("/p,99,0", None),
+            ("/p,99,10,x", None),
+        ];
+        for (words, wanted) in rows {
+            let wanted = wanted.map(|(path, hz, lasts)| (PathBuf::from(path), hz, lasts));
+            assert_eq!(parsed(words), wanted, "{words}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The control socket, asked by clients that behave and by clients that do not.
+//!
+//! Not tested here: a user that is neither root nor the service's own, who cannot open the socket of mode 0600 to begin with.
+
+use eudaemon::control::{Answer, CLIENTS_MAX, Commands, Control, ControlGuard, LogLevel};
+use eudaemon::health::{Health, Phase};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+struct Level(Mutex<String>);
+
+impl LogLevel for Level {
+    fn level(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+    fn set_level(&self, level: &str) -> Result<(), String> {
+        if !["info", "debug"].contains(&level) {
+            return Err("no level; there are info and debug".to_owned());
+        }
+        *self.0.lock().unwrap() = level.to_owned();
+        Ok(())
+    }
+}
+
+struct Service {
+    level: Arc<Level>,
+    /// Reloads that wait to be answered.
+    reloads: Mutex<Vec<Answer>>,
+}
+
+impl Commands for Service {
+    fn status(&self) -> Vec<(String, String)> {
+        vec![("state".to_owned(), "serving\nok".to_owned())]
+    }
+    fn reload(&self, answer: Answer) {
+        self.reloads.lock().unwrap().push(answer);
+    }
+    fn stop(&self, answer: Answer) {
+        drop(answer);
+    }
+    fn log_level(&self) -> Option<Arc<dyn LogLevel>> {
+        Some(self.level.clone())
+    }
+}
+
+struct World {
+    path: PathBuf,
+    service: Arc<Service>,
+    guard: Option<ControlGuard>,
+}
+
+impl World {
+    fn new() -> World {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("eud-control-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let service = Arc::new(Service {
+            level: Arc::new(Level(Mutex::new("info".to_owned()))),
+            reloads: Mutex::default(),
+        });
+        let health = Health::new();
+        health.enter(Phase::Running);
+        let guard = Control::bind(&path).unwrap();
+        let guard = guard.serve(health, service.clone()).unwrap();
+        World {
+            path,
+            service,
+            guard: Some(guard),
+        }
+    }
+
+    fn client(&self) -> UnixStream {
+        let client = UnixStream::connect(&self.path).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        client
+    }
+
+    /// Asks, says no more, and reads to the end.
+    fn ask(&self, lines: &str) -> String {
+        let mut client = self.client();
+        client.write_all(lines.as_bytes()).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut told = String::new();
+        client.read_to_string(&mut told).unwrap();
+        told
+    }
+}
+
+#[test]
+fn questions_are_answered() {
+    let world = World::new();
+    let mode = std::fs::symlink_metadata(&world.path)
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(world.ask("status\n"), "state: serving ok\nok\n");
+    assert_eq!(
+        world.ask("json status\n"),
+        "{\"ok\":true,\"data\":{\"state\":\"serving\\u000aok\"}}\n"
+    );
+    assert_eq!(world.ask("health\n"), "live: true\nready: true\nok\n");
+    assert_eq!(
+        world.ask("log-level\nlog-level debug\nlog-level\n"),
+        "level: info\nok\nlevel: debug\nok\nlevel: debug\nok\n"
+    );
+    let wrong = world.ask("json log-level loud\n");
+    assert_eq!(
+        wrong,
+        "{\"ok\":false,\"error\":\"no level; there are info and debug\"}\n"
+    );
+    assert!(world.ask("fds\n").contains(": socket socket:["));
+    assert!(world.ask("help\n").contains("reload: "));
+    assert!(
+        world
+            .ask("dance\n")
+            .starts_with("error: unable to \"dance\"")
+    );
+    assert!(world.ask("\n").starts_with("error: nothing was asked"));
+    assert_eq!(world.ask("stop\n"), "error: the service did not answer\n");
+}
+
+#[test]
+fn an_answer_comes_when_it_has_happened_and_others_are_not_kept_waiting() {
+    let world = World::new();
+    let mut first = BufReader::new(world.client());
+    first.get_mut().write_all(b"reload\nlog-level\n").unwrap();
+    // Another is answered meanwhile, which also tells that the reload was heard: it was asked before.
+    assert_eq!(world.ask("log-level\n"), "level: info\nok\n");
+    let answer = loop {
+        if let Some(answer) = world.service.reloads.lock().unwrap().pop() {
+            break answer;
+        }
+        std::thread::yield_now();
+    };
+    answer.failed("line 3: no such option");
+    let mut line = String::new();
+    first.read_line(&mut line).unwrap();
+    assert_eq!(line, "error: line 3: no such option\n");
+    line.clear();
+    first.read_line(&mut line).unwrap();
+    assert_eq!(
+        line, "level: info\n",
+        "what was asked behind it comes behind it"
+    );
+}
+
+#[test]
+fn one_that_never_reads_and_one_that_never_ends_stop_nobody() {
+    let world = World::new();
+    let mut deaf = world.client();
+    deaf.set_write_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    let question = "help\n".repeat(1000);
+    while deaf.write_all(question.as_bytes()).is_ok() {}
+    assert_eq!(world.ask("log-level\n"), "level: info\nok\n");
+    let mut endless = world.client();
+    let _ = endless.write_all(&[b'x'; 5000]);
+    let mut told = String::new();
+    endless.read_to_string(&mut told).unwrap();
+    assert_eq!(told, "error: the line is too long\n");
+    drop(deaf);
+}
+
+#[test]
+fn there_is_room_for_so_many() {
+    let world = World::new();
+    let mut all = Vec::new();
+    for _ in 0..CLIENTS_MAX {
+        let mut client = world.client();
+        client.write_all(b"log-level\n").unwrap();
+        let mut line = [0; 5];
+        client.read_exact(&mut line).unwrap();
+        all.push(client);
+    }
+    let mut told = String::new();
+    world.client().read_to_string(&mut told).unwrap();
+    assert_eq!(told, "error: too many clients\n");
+    drop(all);
+}
+
+#[test]
+fn a_socket_left_behind_is_replaced_and_a_living_one_is_not() {
+    let mut world = World::new();
+    let twice = Control::bind(&world.path).unwrap_err();
+    assert_eq!(twice.kind(), std::io::ErrorKind::AddrInUse);
+    drop(world.guard.take());
+    assert!(!world.path.exists(), "the one who made it removes it");
+    drop(std::os::unix::net::UnixListener::bind(&world.path).unwrap());
+    drop(Control::bind(&world.path).unwrap());
+    std::fs::write(&world.path, "a file").unwrap();
+    assert!(Control::bind(&world.path).is_err());
+    assert_eq!(std::fs::read(&world.path).unwrap(), b"a file");
+    std::fs::remove_file(&world.path).unwrap();
+}

@@ -16,7 +16,9 @@
 //! ```
 
 use crate::bins::{need as need_programs, need_root};
+use crate::wait::{SOON, pid_of, until};
 use crate::world::{Outcome, World};
+use rustix::process::Signal;
 use std::ffi::OsString;
 use std::fs;
 use std::ops::Deref;
@@ -60,15 +62,15 @@ KillMode=mixed
 TimeoutStopSec=2
 ";
 
-/// Boots, and when the manager has nothing left to do runs the judge; powers off with it.
+/// Runs the judge when the manager has booted. The machine is then killed from outside: a shutdown would wait for services
+/// that do not end.
 const MAIN: &str = r#"#!/bin/bash
 exec >/run/judge/out 2>/run/judge/err </dev/null
 systemctl is-system-running --wait >/run/judge/state
 cp /run/judge/units/* /etc/systemd/system/ 2>/dev/null && systemctl daemon-reload
 cd "$(cat /run/judge/at)" && bash /run/judge/script
 echo $? >/run/judge/code.new
-mv /run/judge/code.new /run/judge/code
-exec systemctl --force exit 0
+exec mv /run/judge/code.new /run/judge/code
 "#;
 
 /// Enters the control groups named before `--` and becomes what is named after it.
@@ -156,7 +158,12 @@ impl Pid1 {
         let null = || OwnedFd::from(fs::File::open("/dev/null").expect("/dev/null"));
         let words = self.command(&groups);
         let nspawn = self.world.start_on(Path::new("/bin/sh"), &words, null());
-        let ended = nspawn.exit(self.limit);
+        let code = self.path("box/code");
+        until(self.limit, || {
+            code.exists() || nspawn.exit(Duration::ZERO).is_some()
+        });
+        let ended = nspawn.exit(Duration::ZERO);
+        groups.end();
         self.world.end_all();
         drop(groups);
         let code = self.read("box/code");
@@ -183,11 +190,9 @@ impl Pid1 {
         words.extend([
             word("--"),
             word("/usr/bin/env"),
-            // As the machine has it: nspawn would otherwise guess by the systemd it finds in the container.
-            word(&format!(
-                "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY={}",
-                u8::from(Path::new("/sys/fs/cgroup/cgroup.procs").exists())
-            )),
+            // Also where the machine has the older hierarchies: in those nobody tells a manager in a container that a group has
+            // become empty, and it waits in vain (observed, systemd 252: 90 s in `final-sigkill`).
+            word("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"),
             word("/usr/bin/systemd-nspawn"),
             word("--quiet"),
             word("--directory=/"),
@@ -257,6 +262,32 @@ impl Groups {
             .collect();
         Groups(made, name)
     }
+
+    /// Kills whoever is in them. Not left to the world, which knows its processes by their ancestors: a machine's PID 1 has
+    /// none any more when systemd-nspawn is killed before it.
+    fn end(&self) {
+        let _some_would_not = until(SOON, || {
+            let mut members = Vec::new();
+            self.0
+                .iter()
+                .for_each(|group| processes(group, &mut members));
+            for pid in members.iter().filter_map(|pid| pid_of(*pid)) {
+                let _gone_already = rustix::process::kill_process(pid, Signal::KILL);
+            }
+            members.is_empty()
+        });
+    }
+}
+
+/// The processes of a control group and of those below it. Source: cgroups(7), `cgroup.procs`.
+fn processes(group: &Path, found: &mut Vec<i32>) {
+    let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    found.extend(listed.lines().filter_map(|pid| pid.parse::<i32>().ok()));
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            processes(&entry.path(), found);
+        }
+    }
 }
 
 impl Drop for Groups {
@@ -276,7 +307,7 @@ fn remove_groups(group: &Path) {
         }
     }
     // A process that was killed leaves its group a moment after it has left /proc.
-    let _left_if_in_use = crate::until(Duration::from_secs(5), || fs::remove_dir(group).is_ok());
+    let _left_if_in_use = until(Duration::from_secs(5), || fs::remove_dir(group).is_ok());
 }
 
 /// The last lines.

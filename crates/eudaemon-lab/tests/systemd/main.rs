@@ -5,4 +5,5 @@
 // Judges start programs the ordinary way: being outside is their whole point.
 #![allow(clippy::disallowed_methods)]
 
+mod control;
 mod machine;

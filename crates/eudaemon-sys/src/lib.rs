@@ -10,6 +10,7 @@ pub mod child;
 pub mod clock;
 pub mod confine;
 pub mod detach;
+pub mod descriptor;
 pub mod dir;
 pub mod early;
 pub mod errno;

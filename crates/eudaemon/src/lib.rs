@@ -18,6 +18,7 @@ pub mod directories;
 pub mod error;
 pub mod exit;
 pub mod health;
+pub mod inherited;
 pub mod install;
 pub mod logging;
 pub mod manifest;

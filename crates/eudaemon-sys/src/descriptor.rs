@@ -1,0 +1,169 @@
+//! What a descriptor is: asked of the kernel, not of its name.
+
+use rustix::fs::FileType;
+use rustix::io::{Errno, FdFlags};
+use rustix::net::{AddressFamily, SocketType, sockopt};
+use std::io;
+use std::os::fd::AsFd;
+
+/// What kind of thing a descriptor leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A TCP socket, IPv4.
+    Tcp4,
+    /// A TCP socket, IPv6.
+    Tcp6,
+    /// A UDP socket, IPv4.
+    Udp4,
+    /// A UDP socket, IPv6.
+    Udp6,
+    /// A unix socket of a stream.
+    UnixStream,
+    /// A unix socket of datagrams.
+    UnixDatagram,
+    /// A unix socket of a stream that keeps messages apart.
+    UnixSeqpacket,
+    /// A FIFO or a pipe.
+    Fifo,
+    /// A regular file; a memfd is one.
+    File,
+    /// Something else: a device, a directory, a netlink socket.
+    Other,
+}
+
+impl Kind {
+    /// The name: `tcp4`, `tcp6`, `udp4`, `udp6`, `unix-stream`, `unix-dgram`, `unix-seqpacket`, `fifo`, `file`, `other`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Tcp4 => "tcp4",
+            Kind::Tcp6 => "tcp6",
+            Kind::Udp4 => "udp4",
+            Kind::Udp6 => "udp6",
+            Kind::UnixStream => "unix-stream",
+            Kind::UnixDatagram => "unix-dgram",
+            Kind::UnixSeqpacket => "unix-seqpacket",
+            Kind::Fifo => "fifo",
+            Kind::File => "file",
+            Kind::Other => "other",
+        }
+    }
+}
+
+/// What a descriptor leads to. Source: `fstat(2)`; `socket(7)`, `SO_DOMAIN`, `SO_TYPE` and `SO_PROTOCOL`.
+pub fn kind(fd: impl AsFd) -> io::Result<Kind> {
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+    if kind == FileType::Socket {
+        return socket(fd);
+    }
+    let kinds = [
+        (FileType::Fifo, Kind::Fifo),
+        (FileType::RegularFile, Kind::File),
+    ];
+    let known = kinds.iter().find(|(file_type, _)| *file_type == kind);
+    Ok(known.map_or(Kind::Other, |(_, kind)| *kind))
+}
+
+fn socket(fd: impl AsFd) -> io::Result<Kind> {
+    let domain = sockopt::socket_domain(&fd)?;
+    let kind = sockopt::socket_type(&fd)?;
+    let protocol = || sockopt::socket_protocol(&fd);
+    let is = |wanted| protocol().map(|protocol| protocol == Some(wanted));
+    Ok(match (domain, kind) {
+        // A stream may also be SCTP or MPTCP; MPTCP is accepted from and written to as TCP is, and is TCP to a peer without it.
+        (AddressFamily::INET, SocketType::STREAM)
+            if is(rustix::net::ipproto::TCP)? || is(rustix::net::ipproto::MPTCP)? =>
+        {
+            Kind::Tcp4
+        }
+        (AddressFamily::INET6, SocketType::STREAM)
+            if is(rustix::net::ipproto::TCP)? || is(rustix::net::ipproto::MPTCP)? =>
+        {
+            Kind::Tcp6
+        }
+        (AddressFamily::INET, SocketType::DGRAM) if is(rustix::net::ipproto::UDP)? => Kind::Udp4,
+        (AddressFamily::INET6, SocketType::DGRAM) if is(rustix::net::ipproto::UDP)? => Kind::Udp6,
+        (AddressFamily::UNIX, SocketType::STREAM) => Kind::UnixStream,
+        (AddressFamily::UNIX, SocketType::DGRAM) => Kind::UnixDatagram,
+        (AddressFamily::UNIX, SocketType::SEQPACKET) => Kind::UnixSeqpacket,
+        _ => Kind::Other,
+    })
+}
+
+/// Whether connections are accepted from it; what is no socket is not listening, and nor are datagrams. Source: `socket(7)`,
+/// `SO_ACCEPTCONN`.
+pub fn is_listening(fd: impl AsFd) -> io::Result<bool> {
+    match sockopt::socket_acceptconn(fd) {
+        Ok(listening) => Ok(listening),
+        Err(Errno::NOTSOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a program that is executed does not get it.
+pub fn is_close_on_exec(fd: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::io::fcntl_getfd(fd)?.contains(FdFlags::CLOEXEC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+
+    #[test]
+    fn each_is_known_for_what_it_is() {
+        let of = |fd: &dyn AsFd| (kind(fd.as_fd()).unwrap(), is_listening(fd.as_fd()).unwrap());
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(of(&tcp), (Kind::Tcp4, true));
+        let client = std::net::TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
+        assert_eq!(of(&client), (Kind::Tcp4, false));
+        assert_eq!(
+            of(&std::net::UdpSocket::bind("127.0.0.1:0").unwrap()),
+            (Kind::Udp4, false)
+        );
+        let path = std::env::temp_dir().join(format!("eud-kind-{}", std::process::id()));
+        let _stale = std::fs::remove_file(&path);
+        assert_eq!(
+            of(&UnixListener::bind(&path).unwrap()),
+            (Kind::UnixStream, true)
+        );
+        std::fs::remove_file(&path).unwrap();
+        let (one, _other) = UnixStream::pair().unwrap();
+        assert_eq!(of(&one), (Kind::UnixStream, false));
+        assert_eq!(
+            of(&UnixDatagram::unbound().unwrap()),
+            (Kind::UnixDatagram, false)
+        );
+        let (reads, _writes) = rustix::pipe::pipe().unwrap();
+        assert_eq!(of(&reads), (Kind::Fifo, false));
+        assert_eq!(
+            of(&std::fs::File::open("/proc/self/exe").unwrap()),
+            (Kind::File, false)
+        );
+        assert_eq!(
+            of(&std::fs::File::open("/dev/null").unwrap()),
+            (Kind::Other, false)
+        );
+        assert!(is_close_on_exec(&tcp).unwrap());
+        assert!(!is_close_on_exec(&reads).unwrap());
+    }
+
+    #[test]
+    fn a_seqpacket_and_six_are_told_apart() {
+        let make = |family, kind| rustix::net::socket(family, kind, None).unwrap();
+        let of = |fd: rustix::fd::OwnedFd| kind(fd).unwrap();
+        assert_eq!(
+            of(make(AddressFamily::UNIX, SocketType::SEQPACKET)),
+            Kind::UnixSeqpacket
+        );
+        assert_eq!(
+            of(make(AddressFamily::INET6, SocketType::STREAM)),
+            Kind::Tcp6
+        );
+        assert_eq!(
+            of(make(AddressFamily::INET6, SocketType::DGRAM)),
+            Kind::Udp6
+        );
+    }
+}

@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod arena;
 pub mod child;
+pub mod attempt;
 pub mod clock;
 pub mod confine;
 pub mod detach;

@@ -33,11 +33,11 @@ pub use report::{Lack, Mechanism, Report, Row, Standing, Wish};
 use crate::needs::Needs;
 use eudaemon_core::capability::Set;
 use eudaemon_core::limits::{Limit, Resource};
-use eudaemon_sys::{confine, dir::Dir, limits};
+use eudaemon_sys::{confine, limits};
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What to do about what this kernel lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct Sandbox<'a> {
 pub struct Prepared {
     mode: Mode,
     pid: u32,
-    threads: Dir,
+    threads: confine::Threads,
     limits: Vec<(Resource, Limit)>,
     capabilities: Set,
     files: Option<files::Domain>,
@@ -84,7 +84,7 @@ impl<'a> Sandbox<'a> {
     /// [`SandboxError::Missing`]; [`SandboxError::Kernel`] if `/proc` is not mounted or a ruleset could not be made.
     pub fn prepare(self, mode: Mode) -> Result<Prepared, SandboxError> {
         let needs = self.needs;
-        let threads = Dir::open(Path::new("/proc/self/task"))
+        let threads = confine::Threads::of_this_process()
             .map_err(|source| SandboxError::kernel("open /proc/self/task", source))?;
         let mut report = Report::new();
         report.say(
@@ -155,9 +155,9 @@ impl Prepared {
         if std::process::id() != self.pid {
             return Err(SandboxError::Forked);
         }
-        let mut count = 0;
-        self.threads
-            .names(|_| count += 1)
+        let count = self
+            .threads
+            .count()
             .map_err(|source| SandboxError::kernel("count the threads", source))?;
         if count != 1 {
             return Err(SandboxError::Threads { count });
@@ -218,7 +218,7 @@ pub enum SandboxError {
     /// The process has this many threads. Only one may have been started: see the module.
     Threads {
         /// How many there are.
-        count: usize,
+        count: u64,
     },
     /// The sandbox was prepared by another process, before a fork.
     Forked,

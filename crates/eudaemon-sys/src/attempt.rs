@@ -96,10 +96,10 @@ fn page(first: libc::c_int, then: Option<libc::c_int>) -> io::Result<()> {
     const SIZE: usize = 4096;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new anonymous mapping where the kernel likes; nothing of ours lies there.
-    let page = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, first, flags, -1, 0) };
-    if page == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
+    // Not libc's mmap: musl's tells ENOMEM where the kernel said EPERM (observed: 1.2.5).
+    let page = unsafe { libc::syscall(libc::SYS_mmap, 0, SIZE, first, flags, -1, 0) };
+    answer(page)?;
+    let page = page as *mut libc::c_void;
     let changed = then.map_or(Ok(()), |then| {
         // SAFETY: the page is ours alone, made above.
         answer(unsafe { libc::mprotect(page, SIZE, then) }.into())

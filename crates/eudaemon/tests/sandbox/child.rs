@@ -3,6 +3,7 @@
 use eudaemon::Capability;
 use eudaemon::needs::{Needs, Preset};
 use eudaemon::sandbox::{Mode, Sandbox};
+use eudaemon_core::account::Identity;
 use eudaemon_core::limits::{Limit, Resource};
 use eudaemon_sys::attempt;
 use std::io::{self, Read, Write};
@@ -24,7 +25,7 @@ pub fn main(words: &[String]) -> ExitCode {
     let mut needs = Needs::new();
     let mut mode = Mode::Require;
     let mut held = Before::default();
-    let (mut times, mut early) = (1, None);
+    let (mut times, mut early, mut root) = (1, None, None);
     for word in before {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         let port = || value.parse::<u16>().expect("a port");
@@ -49,6 +50,8 @@ pub fn main(words: &[String]) -> ExitCode {
                 match name {
                     "best-effort" => mode = Mode::BestEffort,
                     "times" => times = port(),
+                    "fork" => {}
+                    "drop" => root = Some(value),
                     "thread-first" => early = Some(thread_that_waits()),
                     "notify" => held.notify = Some(connected(value).expect("somebody listens")),
                     "listen" => held.listener = Some(TcpListener::bind(at(port())).expect("free")),
@@ -59,10 +62,20 @@ pub fn main(words: &[String]) -> ExitCode {
         };
     }
     for time in 1..=times {
-        match Sandbox::of(&needs)
-            .prepare(mode)
-            .and_then(|ready| ready.enforce())
-        {
+        let ready = Sandbox::of(&needs).prepare(mode);
+        if let Some(root) = root {
+            drop_into(root);
+        }
+        if before.iter().any(|word| word == "fork") {
+            let forked = eudaemon_sys::process::fork(|| {
+                let ended = ready.and_then(|ready| ready.enforce());
+                println!("forked: {ended:?}");
+                0
+            });
+            eudaemon_sys::process::reap(forked.expect("there is one thread"));
+            return ExitCode::SUCCESS;
+        }
+        match ready.and_then(|ready| ready.enforce()) {
             Ok(report) if time == times => print!("{report}"),
             Ok(_) => {}
             Err(error) => {
@@ -91,6 +104,18 @@ pub fn main(words: &[String]) -> ExitCode {
     }
     drop(early);
     ExitCode::SUCCESS
+}
+
+/// Becomes nobody, below a directory.
+fn drop_into(root: &str) {
+    std::os::unix::fs::chroot(root).expect("root may");
+    std::env::set_current_dir("/").expect("it is there");
+    let nobody = Identity {
+        uid: 65534,
+        gid: 65534,
+        groups: Vec::new(),
+    };
+    eudaemon_sys::identity::assume(&nobody).expect("root may");
 }
 
 fn at(port: u16) -> SocketAddr {

@@ -1,14 +1,21 @@
 //! What a service does all day goes on.
 
-use crate::{OK, Scratch, Test, inside, own_path, run, tell};
+use crate::{EACCES, OK, Scratch, Test, inside, own_path, run, skip, tell};
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
 pub const ALL: &[Test] = &[
     ("a_server_of_threads_serves", || serves("serve", 1)),
     ("a_server_of_tokio_serves", || serves("serve-tokio", 50)),
     ("limits_hold", limits),
+    ("it_composes_with_a_chroot_and_a_drop", dropped),
+    ("it_is_not_taken_over_a_fork", || {
+        tell(&["server", "fork"]).is("forked", "Err(Forked)");
+    }),
     ("a_second_thread_refuses_the_sandbox", threads),
     ("a_service_that_replaces_itself_enters_again", again),
     ("the_sixteenth_domain_is_the_last", layers),
@@ -52,6 +59,46 @@ fn limits() {
     let told = tell(&["server", "open-files=64", "--", "open-files"]);
     told.is("limit", "64 64");
     assert!(told.out.contains("limit of open files  "), "{}", told.out);
+}
+
+fn dropped() {
+    if eudaemon_sys::process::effective_uid() != 0 {
+        return skip("a chroot and a drop: not root");
+    }
+    let scratch = Scratch::new("dropped");
+    let root = scratch.dir("root");
+    let own = scratch.dir("root/own");
+    std::fs::set_permissions(&own, Permissions::from_mode(0o777)).expect("ours");
+    scratch.file("root/secret", "x");
+    let notify = scratch.dir("outside");
+    let manager = UnixDatagram::bind(format!("{notify}/notify")).expect("below our own");
+    // The path is outside the root it will have, the drop makes `/proc` nobody's, and the new root has none.
+    let told = tell(&[
+        &format!("write={own}"),
+        "server",
+        &format!("notify={notify}/notify"),
+        &format!("drop={root}"),
+        "--",
+        "write=/own/new",
+        "read=/own/new",
+        "read=/secret",
+        "list=/",
+        "notify=READY=1",
+        "capabilities",
+        "thread:null-thread",
+    ]);
+    for word in [
+        "write=/own/new",
+        "read=/own/new",
+        "notify=READY=1",
+        "thread:null-thread",
+    ] {
+        told.is(word, OK);
+    }
+    told.is("read=/secret", EACCES);
+    told.is("list=/", EACCES);
+    told.is("held", "0");
+    manager.recv(&mut [0; 16]).expect("it was sent");
 }
 
 fn threads() {

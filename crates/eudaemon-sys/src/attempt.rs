@@ -81,6 +81,33 @@ pub fn io_uring() -> io::Result<()> {
     answer(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, std::ptr::null::<u8>()) })
 }
 
+/// `setns(2)` into nothing: `EBADF` where it is allowed.
+pub fn enter_namespace() -> io::Result<()> {
+    // SAFETY: -1 is no descriptor, so nothing is entered.
+    answer(unsafe { libc::setns(-1, 0) }.into())
+}
+
+/// `shmat(2)` of no segment, to be executed: `EINVAL` where it is allowed.
+pub fn attach_code() -> io::Result<()> {
+    const SHM_EXEC: libc::c_int = 0o100_000;
+    // SAFETY: -1 is no segment, so nothing is attached.
+    answer(unsafe { libc::syscall(libc::SYS_shmat, -1, std::ptr::null::<u8>(), SHM_EXEC) })
+}
+
+/// `pkey_mprotect(2)` of no memory, to be executed: nothing happens where it is allowed.
+pub fn protect_code() -> io::Result<()> {
+    // SAFETY: the length is 0, so no page is changed; -1 is no key, and makes it mprotect(2).
+    answer(unsafe {
+        libc::syscall(
+            libc::SYS_pkey_mprotect,
+            std::ptr::null::<u8>(),
+            0_usize,
+            libc::PROT_EXEC,
+            -1,
+        )
+    })
+}
+
 /// Memory that is written and executed at once.
 pub fn writable_code() -> io::Result<()> {
     page(libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC, None)

@@ -50,7 +50,7 @@ pub fn main(words: &[String]) -> ExitCode {
                 match name {
                     "best-effort" => mode = Mode::BestEffort,
                     "times" => times = port(),
-                    "fork" => {}
+                    "fork" | "go-on" => {}
                     "drop" => root = Some(value),
                     "thread-first" => early = Some(thread_that_waits()),
                     "notify" => held.notify = Some(connected(value).expect("somebody listens")),
@@ -61,6 +61,7 @@ pub fn main(words: &[String]) -> ExitCode {
             }
         };
     }
+    let goes_on = before.iter().any(|word| word == "go-on");
     for time in 1..=times {
         let ready = Sandbox::of(&needs).prepare(mode);
         if let Some(root) = root {
@@ -80,7 +81,7 @@ pub fn main(words: &[String]) -> ExitCode {
             Ok(_) => {}
             Err(error) => {
                 println!("refused: {}", eudaemon::Error::from(error));
-                if early.is_none() {
+                if early.is_none() && !goes_on {
                     return ExitCode::from(111);
                 }
             }
@@ -216,6 +217,9 @@ fn attempt(word: &str, held: &Before) -> io::Result<()> {
         "clone-namespace" => attempt::clone_namespace(),
         "clone3" => attempt::clone3(),
         "future" => attempt::call_of_the_future(),
+        "enter-namespace" => attempt::enter_namespace(),
+        "attach-code" => attempt::attach_code(),
+        "protect-code" => attempt::protect_code(),
         "io-uring" => attempt::io_uring(),
         "writable-code" => attempt::writable_code(),
         "code-made-of-data" => attempt::code_made_of_data(),

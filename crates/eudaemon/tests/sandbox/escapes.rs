@@ -157,6 +157,9 @@ fn calls() {
         ("mount", EPERM),
         ("user-namespace", EPERM),
         ("clone-namespace", EPERM),
+        ("enter-namespace", EPERM),
+        ("attach-code", EPERM),
+        ("protect-code", EPERM),
         ("io-uring", EPERM),
         ("writable-code", EPERM),
         ("code-made-of-data", EPERM),
@@ -176,7 +179,7 @@ fn calls() {
         .collect();
     let mut all = vec!["server", "--"];
     // A thread cannot be forked from, and these two fork.
-    let forks = |word: &str| word.ends_with("namespace");
+    let forks = |word: &str| word.ends_with("user-namespace") || word.ends_with("clone-namespace");
     all.extend(
         threads
             .iter()

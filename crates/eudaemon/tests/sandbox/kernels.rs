@@ -51,6 +51,10 @@ fn landlock() {
             told.out
         );
     }
+    // What is required is asked for before anything is given up.
+    let words = ["server", "go-on", "--", "io-uring"];
+    let told = lacking("landlock_create_ruleset", "ENOSYS", &words).expect("as before");
+    told.is("io-uring", "14 ");
     // A kernel that takes it back when it is to be in force.
     let told =
         lacking("landlock_restrict_self", "E2BIG", &["server", "--", &word]).expect("as before");

@@ -3,7 +3,7 @@
 /// Why the program ended. A manager can be told which of them no new start will mend: in a systemd unit
 /// `RestartPreventExitStatus=64 77 78`, which the units made by [`install`](crate::install) have.
 ///
-/// Source: `sysexits.h`; `systemd.exec(5)`, "Process Exit Codes" (200 and above are the manager's own).
+/// Source: `sysexits.h`; Linux Standard Base 5.0, 22.2 (3 and 4); `systemd.exec(5)`, "Process Exit Codes" (200 and above are the manager's own).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -13,6 +13,10 @@ pub enum Exit {
     /// It failed, and nothing more is known.
     #[default]
     Failed = 1,
+    /// What was asked about does not run. The LSB's code for a status, not for a daemon.
+    NotRunning = 3,
+    /// Nobody knows whether what was asked about runs. The LSB's code for a status, not for a daemon.
+    Unknown = 4,
     /// The command line was wrong. `EX_USAGE`.
     Usage = 64,
     /// Something it depends on is not there: an address in use, a server that does not answer. `EX_UNAVAILABLE`.

@@ -1,0 +1,173 @@
+//! A service directory, for `svscan`, `runsvdir` and `eudaemon up`.
+//!
+//! The directory is `/etc/sv/NAME`; a link to it where the scanner looks is what makes it known, and comes last. Source:
+//! daemontools' FAQ, "How do I set up a service"; Debian's `runit`(7) for `/etc/sv`.
+
+use super::plan::{Command, File, Plan, Step};
+use super::target::Control;
+use super::{Action, InstallError, Installation, seal, shell};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// The descriptor for readiness that the directory of our own supervisor names.
+const READINESS: u32 = 3;
+
+fn home(of: &Installation) -> PathBuf {
+    Path::new("/etc/sv").join(&of.manifest.name)
+}
+
+pub(super) fn install(
+    of: &Installation,
+    plan: &mut Plan,
+    scan: &Path,
+    control: Control,
+) -> Result<(), InstallError> {
+    let home = home(of);
+    let mut words = of.own_drop(
+        "a service directory makes up no user, so it would stay root: name one with --service.uid",
+    )?;
+    let mut file = |name: &str, bytes: Vec<u8>, mode| {
+        plan.steps
+            .push(Step::Write(File::new(home.join(name), bytes, mode)))
+    };
+    if control == Control::Eudaemon {
+        words.push(format!("--service.notify-fd={READINESS}").into());
+        file(
+            "notification-fd",
+            format!("{READINESS}\n").into_bytes(),
+            0o644,
+        );
+        let most = of.manifest.stop_timeout + std::time::Duration::from_secs(5);
+        file(
+            "timeout-kill",
+            format!("{}\n", most.as_millis()).into_bytes(),
+            0o644,
+        );
+    }
+    file("log/run", log_run(control), 0o755);
+    file("run", run(of, &words), 0o755);
+    plan.steps
+        .push(Step::Write(File::link(scan.join(&of.manifest.name), &home)));
+    plan.notes.push(format!(
+        "it is started at once, by what scans {}",
+        scan.display()
+    ));
+    plan.notes
+        .push("its logger runs as root, and writes into log/main".to_owned());
+    if of.sockets && !of.manifest.sockets.is_empty() {
+        plan.notes
+            .push("a service directory opens no sockets: the service binds them itself".to_owned());
+    }
+    if of.descriptor_store.is_some() {
+        plan.notes
+            .push("left out: the descriptor store, which is systemd's".to_owned());
+    }
+    if of.manifest.watchdog.is_some() {
+        plan.notes
+            .push("left out: the watchdog, which is systemd's".to_owned());
+    }
+    Ok(())
+}
+
+const WARNING: &str = "#!/bin/sh\n# Generated: what is changed here is kept, and then no longer replaced or removed unasked.\n";
+
+fn run(of: &Installation, more: &[OsString]) -> Vec<u8> {
+    let mut body = b"exec 2>&1\numask 027\ncd /\n".to_vec();
+    for (name, value) in &of.environment {
+        body.extend_from_slice(format!("export {name}=").as_bytes());
+        body.extend(shell::quoted(value));
+        body.push(b'\n');
+    }
+    let words = of.words.iter().chain(more).map(OsString::as_os_str);
+    body.extend_from_slice(b"exec ");
+    body.extend(shell::line(
+        std::iter::once(of.program.as_os_str()).chain(words),
+    ));
+    body.push(b'\n');
+    seal::sealed(WARNING, ("# ", ""), &body)
+}
+
+fn log_run(control: Control) -> Vec<u8> {
+    let logger = match control {
+        Control::Svc => "exec multilog t s1048576 n10 ./main\n",
+        Control::Eudaemon => "exec eudaemon multilog t s1048576 n10 ./main\n",
+        // svlogd makes no directory.
+        Control::Sv => "mkdir -p main\nexec svlogd -tt ./main\n",
+    };
+    let body = format!("exec 2>&1\numask 027\n{logger}");
+    seal::sealed(WARNING, ("# ", ""), body.as_bytes())
+}
+
+/// What goes before and behind the removal of the files.
+pub(super) fn retire(
+    of: &Installation,
+    scan: &Path,
+    control: Control,
+) -> (Vec<Command>, Vec<Step>) {
+    let home = home(of);
+    let link = scan.join(&of.manifest.name);
+    // Down first, so that it ends in order; the supervisor leaves once nobody would start another.
+    let first = vec![ask(control, "d", &[&link]).tried()];
+    let log = home.join("log");
+    let last = vec![
+        Step::Run(ask(control, "x", &[&home, &log]).tried()),
+        Step::RemoveDirectory(log),
+        Step::RemoveDirectory(home),
+    ];
+    (first, last)
+}
+
+/// One letter to the supervisor of each directory.
+fn ask(control: Control, letter: &str, folders: &[&Path]) -> Command {
+    let flag = format!("-{letter}");
+    let word = match letter {
+        "d" => "down",
+        "u" => "up",
+        "h" => "hup",
+        _ => "exit",
+    };
+    let mut argv: Vec<&OsStr> = match control {
+        Control::Svc => vec!["svc".as_ref(), flag.as_ref()],
+        Control::Sv => vec!["sv".as_ref(), word.as_ref()],
+        Control::Eudaemon => vec!["eudaemon".as_ref(), "svc".as_ref(), flag.as_ref()],
+    };
+    argv.extend(folders.iter().map(|folder| folder.as_os_str()));
+    Command::new(argv)
+}
+
+pub(super) fn control(
+    of: &Installation,
+    scan: &Path,
+    control: Control,
+    action: Action,
+) -> Vec<Command> {
+    let link = scan.join(&of.manifest.name);
+    let folder = link.as_os_str();
+    // `svc` says nothing by its exit code, `svok` does. Source: specification §4 and §5.
+    let there: Vec<&OsStr> = match control {
+        Control::Svc => vec!["svok".as_ref(), folder],
+        Control::Eudaemon => vec!["eudaemon".as_ref(), "svok".as_ref(), folder],
+        Control::Sv => Vec::new(),
+    };
+    let told = |letter| {
+        let first = (!there.is_empty()).then(|| Command::new(&there));
+        first
+            .into_iter()
+            .chain([ask(control, letter, &[&link])])
+            .collect()
+    };
+    match action {
+        Action::Start => told("u"),
+        Action::Stop => told("d"),
+        Action::Reload => told("h"),
+        Action::Status => {
+            let argv: Vec<&OsStr> = match control {
+                Control::Svc => vec!["svstat".as_ref(), folder],
+                Control::Sv => vec!["sv".as_ref(), "status".as_ref(), folder],
+                Control::Eudaemon => vec!["eudaemon".as_ref(), "svstat".as_ref(), folder],
+            };
+            vec![Command::new(argv)]
+        }
+        Action::Install | Action::Remove => Vec::new(),
+    }
+}

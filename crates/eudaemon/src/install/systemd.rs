@@ -4,8 +4,6 @@ mod facts;
 mod quote;
 mod rows;
 mod sandbox;
-#[cfg(test)]
-mod tests;
 
 use super::plan::{Command, File, Plan, Step};
 use super::sockets::{Group, Kind, Place};

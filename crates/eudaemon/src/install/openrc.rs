@@ -5,7 +5,6 @@ use super::plan::{Command, File, Plan, Step};
 use super::{Action, InstallError, Installation, seal, shell};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 fn path(of: &Installation) -> String {
     format!("/etc/init.d/{}", of.manifest.name)
@@ -16,24 +15,18 @@ pub(super) fn install(of: &Installation, plan: &mut Plan) -> Result<(), InstallE
     let name = &manifest.name;
     let drop =
         of.own_drop("OpenRC makes up no user, so it would stay root: name one with --service.uid")?;
-    // The words are read by `eval`, so they are quoted for it, and then once more as a value. The program is not always: one
-    // with an unusual name is started by a shell, whose words are.
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(byte);
-    let all = of.words.iter().chain(&drop).map(OsString::as_os_str);
-    let (command, words) = match of.program.as_os_str().as_bytes().iter().all(plain) {
-        true => (of.program.as_path(), shell::line(all)),
-        false => {
-            let through = [
-                OsStr::new("-c"),
-                OsStr::new("exec \"$0\" \"$@\""),
-                of.program.as_os_str(),
-            ];
-            (
-                Path::new("/bin/sh"),
-                shell::line(through.into_iter().chain(all)),
-            )
-        }
-    };
+    // OpenRC splits `command_args` at blanks and hands the parts to `eval`. So words that are more than plain are a line for
+    // a shell, and that line is a variable: it stays one word there.
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@".contains(byte);
+    let is_plain = |word: &OsStr| !word.is_empty() && word.as_bytes().iter().all(plain);
+    let words: Vec<&OsStr> = of
+        .words
+        .iter()
+        .chain(&drop)
+        .map(OsString::as_os_str)
+        .collect();
+    let program = of.program.as_os_str();
+    let simple = is_plain(program) && words.iter().all(|word| is_plain(word));
     let text = |text: &str| {
         String::from_utf8_lossy(&shell::quoted(OsStr::new(&one_line(text)))).into_owned()
     };
@@ -45,8 +38,19 @@ pub(super) fn install(of: &Installation, plan: &mut Plan) -> Result<(), InstallE
     line(&[b"name=", text(&manifest.title).as_bytes()]);
     line(&[b"description=", text(&manifest.description).as_bytes()]);
     line(&[b"supervisor=supervise-daemon"]);
-    line(&[b"command=", command.as_os_str().as_bytes()]);
-    line(&[b"command_args=", &shell::quoted(OsStr::from_bytes(&words))]);
+    if simple {
+        line(&[b"command=", program.as_bytes()]);
+        line(&[b"command_args='", &shell::line(words), b"'"]);
+    } else {
+        let all = [
+            b"exec ",
+            &shell::line(std::iter::once(program).chain(words))[..],
+        ]
+        .concat();
+        line(&[b"eudaemon_line=", &shell::quoted(OsStr::from_bytes(&all))]);
+        line(&[b"command=/bin/sh"]);
+        line(&[b"command_args='-c \"$eudaemon_line\"'"]);
+    }
     line(&[b"respawn_delay=1"]);
     line(&[b"respawn_max=0"]);
     line(&[format!("retry=TERM/{}/KILL/5", manifest.stop_timeout.as_secs() + 5).as_bytes()]);

@@ -77,11 +77,9 @@ fn installation(manifest: Manifest) -> Installation {
     Installation::new(manifest, "/bin/true")
 }
 
-/// The bytes of the file of this name.
+/// The bytes of the file whose path ends like this.
 fn bytes<'a>(plan: &'a Plan, name: &str) -> &'a [u8] {
-    let file = plan
-        .files()
-        .find(|file| file.path.file_name().is_some_and(|found| found == name));
+    let file = plan.files().find(|file| file.path.ends_with(name));
     match &file.unwrap_or_else(|| panic!("no {name}")).contents {
         Contents::Bytes(bytes) => bytes,
         Contents::Link(_) => panic!("{name} is a link"),

@@ -73,7 +73,7 @@ fn directory(control: Control) -> Target {
 #[test]
 fn run_passes_its_words() {
     for control in [Control::Svc, Control::Sv, Control::Eudaemon] {
-        round_trips(&directory(control), "run", |place, _| {
+        round_trips(&directory(control), "hello/run", |place, _| {
             let mut command = Command::new("/bin/sh");
             command.arg(place.path("script"));
             command
@@ -177,7 +177,7 @@ fn nothing_stays_root_unasked() {
     let plan = installation(manifest)
         .plan(&directory(Control::Svc))
         .expect("a plan");
-    assert!(text(&plan, "run").ends_with("\nexec /bin/true\n"));
+    assert!(text(&plan, "hello/run").ends_with("\nexec /bin/true\n"));
     for account in [
         "",
         "-x",

@@ -30,14 +30,7 @@ pub fn take(count: usize) -> io::Result<Vec<OwnedFd>> {
     }
     let numbers = || (FIRST..).take(count).map(|number| number as RawFd);
     for number in numbers() {
-        // SAFETY: F_GETFD reads no memory; a number that is not open answers EBADF.
-        match unsafe { libc::fcntl(number, libc::F_GETFD) } {
-            -1 => return Err(io::Error::last_os_error()),
-            flags if flags & libc::FD_CLOEXEC != 0 => {
-                return Err(io::Error::from_raw_os_error(errno::EPERM));
-            }
-            _ => {}
-        }
+        came_through_exec(number)?;
     }
     // SAFETY: each is open and came through the exec (checked above), so nothing in this process made it, and this runs once,
     // so nobody else takes it.
@@ -47,6 +40,33 @@ pub fn take(count: usize) -> io::Result<Vec<OwnedFd>> {
         rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
     }
     Ok(owned)
+}
+
+/// Takes one descriptor somebody passed and told the number of, from 3 on; it is close-on-exec afterwards.
+///
+/// # Errors
+/// `EBADF` if it is not open; `EPERM` if it was opened since, or taken before.
+pub fn take_one(number: u32) -> io::Result<OwnedFd> {
+    let number = RawFd::try_from(number)
+        .ok()
+        .filter(|number| *number >= FIRST as RawFd);
+    let number = number.ok_or_else(|| io::Error::from_raw_os_error(errno::EBADF))?;
+    came_through_exec(number)?;
+    // SAFETY: it is open and came through the exec, so nothing in this process made it; from the next line on the check above
+    // refuses it, so nobody else takes it. One thread: this is called before there is a second.
+    let owned = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&owned, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(owned)
+}
+
+/// Whether a descriptor is open and not close-on-exec: an error says which is not so.
+fn came_through_exec(number: RawFd) -> io::Result<()> {
+    // SAFETY: F_GETFD reads no memory; a number that is not open answers EBADF.
+    match unsafe { libc::fcntl(number, libc::F_GETFD) } {
+        -1 => Err(io::Error::last_os_error()),
+        flags if flags & libc::FD_CLOEXEC != 0 => Err(io::Error::from_raw_os_error(errno::EPERM)),
+        _ => Ok(()),
+    }
 }
 
 /// What a started program is handed.

@@ -6,12 +6,12 @@
 
 pub mod accounts;
 pub mod arena;
-pub mod child;
 pub mod attempt;
+pub mod child;
 pub mod clock;
 pub mod confine;
-pub mod detach;
 pub mod descriptor;
+pub mod detach;
 pub mod dir;
 pub mod early;
 pub mod errno;
@@ -28,8 +28,8 @@ pub mod notify;
 pub mod nss;
 pub mod passing;
 pub mod poll;
-pub mod privilege;
 pub mod pressure;
+pub mod privilege;
 pub mod process;
 pub mod profile;
 pub mod program;

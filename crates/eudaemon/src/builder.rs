@@ -205,7 +205,10 @@ impl Builder {
                 let ended = runtime.block_on(service(cx));
                 // Tasks that block are not waited for beyond the deadline.
                 let now = Instant::now();
-                let rest = stop.deadline().unwrap_or(now).saturating_duration_since(now);
+                let rest = stop
+                    .deadline()
+                    .unwrap_or(now)
+                    .saturating_duration_since(now);
                 runtime.shutdown_timeout(rest);
                 ended
             })

@@ -147,7 +147,10 @@ impl Inbox {
                     let waited = self.changed.wait_timeout(inside, rest);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.changed.wait(inside).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .changed
+                    .wait(inside)
+                    .unwrap_or_else(PoisonError::into_inner),
             };
         }
     }

@@ -5,6 +5,8 @@
 #![deny(missing_docs)]
 
 pub mod activation;
+mod attendant;
+mod builder;
 pub mod child;
 pub mod chroot;
 mod clients;
@@ -18,7 +20,9 @@ pub mod directories;
 pub mod error;
 pub mod exit;
 pub mod health;
+mod inbox;
 pub mod inherited;
+mod init;
 pub mod install;
 pub mod logging;
 pub mod manifest;
@@ -31,14 +35,32 @@ pub mod pressure;
 pub mod privileges;
 #[cfg(feature = "profile")]
 pub mod profile;
+mod running;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod serve;
+mod service;
+mod shared;
+mod start;
+mod stop;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod told;
 
 pub use activation::Activation;
+#[cfg(feature = "tokio")]
+pub use builder::main_async;
+pub use builder::{Builder, main};
 pub use error::{Context, Error, Result};
 pub use eudaemon_core::capability::Capability;
 pub use exit::Exit;
+pub use inbox::{Event, Reload};
+pub use init::Init;
 pub use manifest::Manifest;
 pub use options::ServiceArgs;
+pub use running::{Handle, Progress, Running};
+pub use serve::Listener;
+#[cfg(feature = "tokio")]
+pub use service::AsyncService;
+pub use service::{Runnable, Service};
+pub use stop::StopSignal;

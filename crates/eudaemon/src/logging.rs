@@ -200,6 +200,12 @@ impl Log {
         self.sink().outlet.describes(&self.0.surroundings)
     }
 
+    /// Whether records go to standard error, where a person may be reading already.
+    #[must_use]
+    pub fn is_stderr(&self) -> bool {
+        matches!(self.sink().outlet, Outlet::Stream(_))
+    }
+
     /// What is logged, to be changed at any time from any thread.
     #[must_use]
     pub fn levels(&self) -> &LevelHandle {

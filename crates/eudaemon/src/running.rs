@@ -122,7 +122,9 @@ impl Handle {
                 handle.fail(error.during(worker));
             }
         };
-        std::thread::Builder::new().name(name.to_owned()).spawn(body)
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(body)
     }
 
     /// Has this called for each reload, in a thread of its own, one after the other.

@@ -82,9 +82,11 @@ impl Running {
     ) -> Result<()> {
         let attempt = || "unable to accept connections";
         listener.set_nonblocking().during(attempt)?;
-        let poll = Poll::new().during(attempt)?;
-        poll.add(self.stop(), STOP, Interest::Read).during(attempt)?;
-        poll.add(listener, LISTENER, Interest::Read).during(attempt)?;
+        let mut poll = Poll::new().during(attempt)?;
+        poll.add(self.stop(), STOP, Interest::Read)
+            .during(attempt)?;
+        poll.add(listener, LISTENER, Interest::Read)
+            .during(attempt)?;
         let silence = self.activation().watchdog().unwrap_or(SILENCE);
         let lease = self.health().lease("serve", silence);
         let mut ready = Vec::new();
@@ -100,7 +102,8 @@ impl Running {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) if is_the_peers(&error) => {}
                     Err(error) if is_exhausted(&error) => {
-                        self.log().warning(format_args!("unable to accept: {error}"));
+                        self.log()
+                            .warning(format_args!("unable to accept: {error}"));
                         if self.stop().wait_timeout(EXHAUSTED) {
                             return Ok(());
                         }

@@ -1,10 +1,10 @@
 //! What every handle of a running service stands on.
 
+use crate::health::{Health, Patience, Phase, Say, Watching};
 use crate::inbox::{Inbox, Letter};
 use crate::running::Handle;
 use crate::told::Told;
 use crate::{Activation, Error, Exit, Result, StopSignal};
-use crate::health::{Health, Patience, Phase, Say, Watching};
 use crate::{chroot::Root, logging::Log, options::Options};
 use eudaemon_core::life::{Effect, Event, Life, State, Why};
 use eudaemon_core::time::Mono;
@@ -106,7 +106,8 @@ impl Shared {
                 Effect::SayReloading => self.told.reloading(now),
                 Effect::SayStopping => self.told.stopping(),
                 Effect::Reload if !self.put_reload() => {
-                    self.log.notice(format_args!("this service does not reload"));
+                    self.log
+                        .notice(format_args!("this service does not reload"));
                     effects.extend(life.step(now, Event::Reloaded));
                 }
                 Effect::Reload => {}
@@ -193,9 +194,11 @@ impl Shared {
         drop(reload);
         self.happen(Event::Reload);
         let reload = held(&self.reload);
-        let waited = self.reload_ended.wait_timeout_while(reload, most, |reload| {
-            reload.ended < wanted && reload.refused == refused
-        });
+        let waited = self
+            .reload_ended
+            .wait_timeout_while(reload, most, |reload| {
+                reload.ended < wanted && reload.refused == refused
+            });
         let reload = waited.unwrap_or_else(PoisonError::into_inner).0;
         match &reload.last {
             _ if reload.refused != refused => Err("the service is stopping".to_owned()),
@@ -243,10 +246,7 @@ impl Shared {
     fn leave(&self, why: Why) {
         let words = match why {
             Why::Signal => "asked to stop a second time: leaving at once".to_owned(),
-            Why::Deadline => format!(
-                "not stopped after {:?}: leaving",
-                self.options.stop_timeout
-            ),
+            Why::Deadline => format!("not stopped after {:?}: leaving", self.options.stop_timeout),
         };
         self.log.error(format_args!("{words}"));
         self.told.status(&words);
@@ -255,7 +255,11 @@ impl Shared {
             clean.clean();
             std::process::exit(i32::from(Exit::Temporary.code()));
         };
-        if std::thread::Builder::new().name("leave".into()).spawn(leave).is_err() {
+        if std::thread::Builder::new()
+            .name("leave".into())
+            .spawn(leave)
+            .is_err()
+        {
             std::process::abort();
         }
     }
@@ -272,7 +276,11 @@ impl Shared {
         let Some(interval) = interval else {
             return Ok(None);
         };
-        let (notify, log, told) = (self.told.notify().clone(), self.log.clone(), self.told.clone());
+        let (notify, log, told) = (
+            self.told.notify().clone(),
+            self.log.clone(),
+            self.told.clone(),
+        );
         let say = move |say: Say<'_>| {
             let sent = match say {
                 Say::Ping => notify.watchdog(),

@@ -28,8 +28,7 @@ use crate::directories::Directories;
 use crate::inherited::Inherited;
 use crate::running::panicked;
 use crate::shared::Shared;
-use crate::told::Waiting;
-use crate::{Activation, Context, Error, Exit, Init, Manifest, Result, Running, ServiceArgs};
+use crate::{Activation, Context, Exit, Init, Result, Running};
 use confine::Confinement;
 use doors::Doors;
 use opened::Opened;
@@ -112,22 +111,23 @@ where
     if let Some(way) = plan.detach {
         opened.leave_the_shell(way, &plan.options, &plan.activation)?;
     }
+    // Before anything else is opened, and could have their numbers.
+    let mut inherited = Inherited::take(&plan.activation)?;
+    let waiting = plan.waiting()?;
     surround(&plan)?;
-    opened.open(&plan.options, &plan.activation)?;
+    opened.open(&plan)?;
     for note in &plan.notes {
         opened.log().notice(format_args!("{note}"));
     }
     let doors = Doors::open(&plan)?;
-    let waiting = plan.waiting()?;
 
-    let mut inherited = Inherited::take(&plan.activation)?;
     let mut cx = Init {
         activation: &plan.activation,
         options: &plan.options,
         log: opened.log(),
         notify: opened.notify(),
         credentials: &Credentials::open(&plan.activation)?,
-        directories: &Directories::of(&plan.manifest.name, &plan.activation),
+        directories: &Directories::of(&plan.activation, &plan.manifest.name),
         inherited: &mut inherited,
         keep: Vec::new(),
     };
@@ -158,7 +158,7 @@ where
 fn surround(plan: &Plan) -> Result<()> {
     let is_detached = plan.detach.is_some();
     if let Some(mask) = plan.options.umask.or(is_detached.then_some(0o027)) {
-        eudaemon_sys::process::set_umask(mask);
+        eudaemon_sys::file::set_umask(mask);
     }
     if is_detached {
         std::env::set_current_dir("/").during(|| "unable to change to /")?;

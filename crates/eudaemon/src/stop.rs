@@ -45,7 +45,10 @@ impl StopSignal {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
         // Nothing can panic while it is held.
-        self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .deadline
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the service is to stop.
@@ -64,7 +67,11 @@ impl StopSignal {
     pub fn wait(&self) {
         let mut slot = self.lock();
         while slot.is_none() {
-            slot = self.0.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+            slot = self
+                .0
+                .changed
+                .wait(slot)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -72,7 +79,10 @@ impl StopSignal {
     #[must_use]
     pub fn wait_timeout(&self, most: Duration) -> bool {
         let slot = self.lock();
-        let waited = self.0.changed.wait_timeout_while(slot, most, |slot| slot.is_none());
+        let waited = self
+            .0
+            .changed
+            .wait_timeout_while(slot, most, |slot| slot.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.is_some()
     }
 

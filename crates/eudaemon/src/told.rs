@@ -145,8 +145,9 @@ impl Told {
         if let Some(mut descriptor) = waiting.descriptor
             && let Err(error) = descriptor.write_all(b"\n")
         {
-            self.log
-                .warning(format_args!("unable to write to the readiness descriptor: {error}"));
+            self.log.warning(format_args!(
+                "unable to write to the readiness descriptor: {error}"
+            ));
         }
         if let Some(path) = waiting.file
             && let Err(error) = File::create(&path)
@@ -173,17 +174,23 @@ impl Told {
         self.show(status);
     }
 
-    /// The end by an error: its words become the status, so that they stand where a person looks first.
+    /// The end by an error.
     pub fn failed(&self, error: &Error) {
-        let mut message = Message::new().status(&error.to_string());
-        if let Some(number) = error.errno() {
-            message = message.errno(number);
-        }
-        self.send(&message);
+        failed(&self.notify, error);
     }
 
     /// The shell that still waits, if it does.
     pub fn shell(&self) -> Option<Detached> {
         held(&self.waiting).shell.take()
     }
+}
+
+/// Tells the manager of an end by an error: its words become the status, so that they stand where a person looks first.
+pub(crate) fn failed(notify: &Notify, error: &Error) {
+    let mut message = Message::new().status(&error.to_string());
+    if let Some(number) = error.errno() {
+        message = message.errno(number);
+    }
+    // Who cannot be told is not told; the log and the exit code are left.
+    let _ = notify.send(&message);
 }

@@ -1,6 +1,7 @@
 //! The options, understood.
 
 use super::{Layers, Setting, Source};
+use crate::logging::{Level, LogTarget};
 use crate::{Capability, Error, Manifest, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -115,7 +116,7 @@ pub struct Options {
     pub debug_public: bool,
     /// `umask`. `None`: 027 when the service leaves the shell, else as it was found.
     pub umask: Option<u32>,
-    /// `keep-caps`, and what the manifest needs.
+    /// `keep-caps`. What the manifest needs is kept beside them when root becomes another user.
     pub keep_caps: Vec<Capability>,
     /// `no-new-privs`.
     pub no_new_privs: bool,
@@ -129,10 +130,10 @@ pub struct Options {
     pub ready_file: Option<PathBuf>,
     /// `stop-timeout`.
     pub stop_timeout: Duration,
-    /// `log`, as it was written.
-    pub log: String,
-    /// `log-level`, as it was written; `None`: info, or debug when the manager asks for it.
-    pub log_level: Option<String>,
+    /// `log`.
+    pub log: LogTarget,
+    /// `log-level`. A manager that asks for all there is to know gets that.
+    pub log_level: Level,
     /// `control`.
     pub control: Option<PathBuf>,
     /// `check-config`.
@@ -158,12 +159,6 @@ impl Options {
         let daemon = read.switch("daemon", false);
         let chroot = read.chroot(manifest);
         let (user, is_user_asked) = read.user(manifest);
-        let mut keep_caps = manifest.needs.capabilities().to_vec();
-        for capability in read.value("keep-caps", capabilities).unwrap_or_default() {
-            if !keep_caps.contains(&capability) {
-                keep_caps.push(capability);
-            }
-        }
         let options = Options {
             chroot,
             daemon: daemon || fork,
@@ -181,7 +176,7 @@ impl Options {
             debug_address: read.value("debugserveraddr", text),
             debug_public: read.switch("debug-public", false),
             umask: read.value("umask", mode),
-            keep_caps,
+            keep_caps: read.value("keep-caps", capabilities).unwrap_or_default(),
             no_new_privs: read.switch("no-new-privs", true),
             sandbox: read
                 .value("sandbox", |text| text.parse())
@@ -190,8 +185,8 @@ impl Options {
             notify_fd: read.value("notify-fd", descriptor),
             ready_file: read.value("ready-file", absolute),
             stop_timeout: read.time("stop-timeout", manifest.stop_timeout),
-            log: read.value("log", text).unwrap_or_else(|| "auto".to_owned()),
-            log_level: read.value("log-level", text),
+            log: read.value("log", target).unwrap_or_default(),
+            log_level: read.value("log-level", level).unwrap_or(Level::Info),
             control: read.value("control", absolute),
             check_config: read.switch("check-config", false),
             explain: read.switch("explain", false),
@@ -320,6 +315,17 @@ fn text(text: &str) -> Result<String, String> {
         return Err("something".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn target(text: &str) -> Result<LogTarget, String> {
+    text.parse()
+        .map_err(|_| "auto, journal, prefixed, human, syslog or file:PATH".to_owned())
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    Level::parse(text).ok_or_else(|| {
+        "emergency, alert, critical, error, warning, notice, info or debug".to_owned()
+    })
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {

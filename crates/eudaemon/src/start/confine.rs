@@ -1,8 +1,8 @@
 //! The sandbox, or the plain fact that there is none, in one shape.
 
+use crate::Result;
 use crate::needs::Needs;
 use crate::options::SandboxMode;
-use crate::{Error, Result};
 
 #[cfg(feature = "sandbox")]
 pub(super) struct Confinement(Option<crate::sandbox::Prepared>);
@@ -48,7 +48,7 @@ impl Confinement {
     pub fn prepare(_: &Needs, mode: SandboxMode) -> Result<Confinement> {
         match mode {
             SandboxMode::Off => Ok(Confinement),
-            SandboxMode::BestEffort | SandboxMode::Require => Err(Error::unsupported(
+            SandboxMode::BestEffort | SandboxMode::Require => Err(crate::Error::unsupported(
                 "service.sandbox: this program was built without the feature sandbox",
             )),
         }

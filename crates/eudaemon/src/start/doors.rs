@@ -21,7 +21,9 @@ impl Doors {
             ("control", options.control.is_some()),
         ];
         if let Some((name, _)) = wanted.iter().find(|(_, is)| *is) {
-            return Err(Error::unsupported(format!("service.{name} is not there yet")));
+            return Err(Error::unsupported(format!(
+                "service.{name} is not there yet"
+            )));
         }
         Ok(Doors {})
     }

@@ -45,7 +45,9 @@ fn write(to: &mut String, plan: &Plan, layers: &Layers) -> fmt::Result {
 
     writeln!(to, "\nStart")?;
     let detach = match plan.detach {
-        Some(Way::Reexec) => "leaves the shell by executing the program again, and answers it when ready",
+        Some(Way::Reexec) => {
+            "leaves the shell by executing the program again, and answers it when ready"
+        }
         Some(_) => "leaves the shell by fork(2), and answers it when ready",
         None if plan.activation.is_supervised() => "stays: a manager started it",
         None => "stays in the foreground",
@@ -55,7 +57,10 @@ fn write(to: &mut String, plan: &Plan, layers: &Layers) -> fmt::Result {
         writeln!(to, "  {note}")?;
     }
     if let Some(interval) = plan.watchdog() {
-        writeln!(to, "  tells the manager that it lives: it acts after {interval:?} of silence")?;
+        writeln!(
+            to,
+            "  tells the manager that it lives: it acts after {interval:?} of silence"
+        )?;
     }
     writeln!(to, "  log: {}", options.log)?;
     writeln!(

@@ -2,13 +2,13 @@
 
 use super::prepare::Plan;
 use crate::detach::{self, Detached, Way};
-use crate::logging::{Log, LogTarget};
+use crate::logging::{self, Log, LogError, LogTarget};
 use crate::notify::Notify;
 use crate::options::Options;
 use crate::pidfile::Pidfile;
 use crate::shared::{Parts, Shared};
-use crate::told::{Told, Waiting};
-use crate::{Activation, Context, Error, Exit, Result};
+use crate::told::{self, Told, Waiting};
+use crate::{Activation, Error, Exit, Result};
 use eudaemon_sys::title::Title;
 use std::io::Write;
 use std::sync::Arc;
@@ -51,17 +51,14 @@ impl Opened {
     }
 
     /// Opens what must be reached later, from wherever the service is locked into then.
-    pub fn open(&mut self, options: &Options, activation: &Activation) -> Result<()> {
-        self.notify = Notify::connect(activation)?;
-        let target: LogTarget = options.log.parse().during(|| "service.log")?;
-        let level = match &options.log_level {
-            Some(level) => Some(level.parse().during(|| "service.log-level")?),
-            None => None,
-        };
-        self.log = Some(Log::open(target, activation, &self.name, level)?);
+    pub fn open(&mut self, plan: &Plan) -> Result<()> {
+        self.notify = Notify::connect(&plan.activation)?;
+        let log = open_log(&self.name, plan)?;
+        logging::panic_hook(log.clone());
+        self.log = Some(log);
         // `ps` is for people: a kernel that does not let us change it is no reason not to start.
         self.title = Title::take().ok();
-        if let Some(path) = &options.pidfile {
+        if let Some(path) = &plan.options.pidfile {
             self.pidfile = Some(Pidfile::acquire(path)?);
         }
         Ok(())
@@ -116,7 +113,7 @@ impl Opened {
             self.shell = shared.told.shell();
             shared.told.cleaner().clean();
         } else {
-            let _ = self.notify.failed(error);
+            told::failed(&self.notify, error);
             if let Some(pidfile) = self.pidfile.take() {
                 let _ = pidfile.remove();
             }
@@ -139,6 +136,26 @@ impl Opened {
         }
         exit
     }
+}
+
+/// The log. Where nobody asked for one in particular, a daemon that is about to lose its standard error has syslog's, and one
+/// whose standard error somebody sent to `/dev/null` is taken at that word.
+fn open_log(name: &str, plan: &Plan) -> Result<Log, LogError> {
+    let open = |target| Log::open(target, &plan.activation, name, plan.options.log_level);
+    if plan.options.log != LogTarget::Auto {
+        return open(plan.options.log.clone());
+    }
+    if plan.detach.is_none() || plan.options.stderr {
+        return match open(LogTarget::Auto) {
+            Err(LogError::Nowhere { .. }) => open(LogTarget::Human),
+            log => log,
+        };
+    }
+    open(LogTarget::Syslog).or_else(|_| {
+        let log = open(LogTarget::Human)?;
+        log.warning("there is no syslog: nothing is logged once the shell is left; service.log=file:PATH keeps it");
+        Ok(log)
+    })
 }
 
 /// An error before anything was opened goes where a person looks.

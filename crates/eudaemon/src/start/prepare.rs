@@ -7,6 +7,7 @@ use crate::options::{Layers, Options};
 use crate::privileges::{PrivPlan, ResolvedPlan};
 use crate::told::Waiting;
 use crate::{Activation, Capability, Context, Error, Exit, Manifest, Result, ServiceArgs};
+use std::fs::File;
 
 /// What a start will do.
 pub(super) struct Plan {
@@ -15,6 +16,8 @@ pub(super) struct Plan {
     pub activation: Activation,
     /// Who it will be: see [`Plan::identity`].
     privileges: PrivPlan,
+    /// Root becomes somebody else: what the service needs must be kept, or it is lost.
+    becomes_another: bool,
     pub root: Root,
     pub detach: Option<Way>,
     /// What was wished for and is left out, and why.
@@ -36,12 +39,17 @@ pub(super) fn plan(
     let mut notes = Vec::new();
     let is_root = eudaemon_sys::socket::own_uid() == 0;
     let mut privileges = PrivPlan::new().no_new_privs(options.no_new_privs);
-    let mut root = Root::default();
+    let mut root = Root::new("/")?;
     match &options.user {
         Some(user) if is_root || options.is_user_asked => privileges = privileges.user(user),
         Some(user) => notes.push(format!(
             "not started by root: the user stays who it is, and does not become {user}"
         )),
+        // Nobody asked for less, which is allowed, and said.
+        None if is_root => {
+            privileges = privileges.allow_root(true);
+            notes.push("runs as root: no user to become was named".to_owned());
+        }
         None => {}
     }
     if let Some(group) = &options.group {
@@ -60,6 +68,7 @@ pub(super) fn plan(
     }
     let detach = detachment(&options, &activation, &mut notes)?;
     let plan = Plan {
+        becomes_another: is_root && options.user.is_some(),
         manifest,
         options,
         activation,
@@ -69,7 +78,7 @@ pub(super) fn plan(
         notes,
     };
     // Every name is looked up before anything is done.
-    plan.identity(&[])?;
+    let _looked_up = plan.identity(&[])?;
     Ok((plan, layers))
 }
 
@@ -103,11 +112,7 @@ fn detachment(
         notes.push("a manager started this process: service.daemon is left out".to_owned());
         return Ok(None);
     }
-    Ok(Some(if options.fork {
-        Way::Reexec
-    } else {
-        Way::Fork
-    }))
+    Ok(Some(if options.fork { Way::Reexec } else { Way::Fork }))
 }
 
 impl Plan {
@@ -119,22 +124,38 @@ impl Plan {
 
     /// Who the process will be, with these capabilities beside those that were planned.
     pub fn identity(&self, keep: &[Capability]) -> Result<ResolvedPlan> {
-        let keep = [&self.options.keep_caps, keep].concat();
-        Ok(self.privileges.clone().keep_caps(&keep).resolve()?)
+        let mut keep = [&self.options.keep_caps, keep].concat();
+        if self.becomes_another {
+            keep.extend(self.manifest.needs.capabilities());
+        }
+        let plan = self.privileges.clone();
+        let plan = if keep.is_empty() {
+            plan
+        } else {
+            plan.keep_caps(&keep)
+        };
+        Ok(plan.resolve()?)
     }
 
     /// Those who wait for ready. The file is called as it will be from where the service is locked into.
     pub fn waiting(&self) -> Result<Waiting> {
         let descriptor = match self.options.notify_fd {
             None => None,
-            Some(number) => Some(
-                eudaemon_sys::file::inherited(number)
-                    .during(|| format!("service.notify-fd: unable to use descriptor {number}"))?,
-            ),
+            Some(number) => {
+                let taken = eudaemon_sys::hand::take_one(number);
+                let attempt = || format!("service.notify-fd: unable to use descriptor {number}");
+                Some(File::from(taken.during(attempt)?))
+            }
         };
         let file = match &self.options.ready_file {
             None => None,
-            Some(path) => Some(self.root.path(path).during(|| "service.ready-file")?.into()),
+            Some(path) => Some(
+                self.root
+                    .path(path)
+                    .during(|| "service.ready-file")?
+                    .as_path()
+                    .to_owned(),
+            ),
         };
         Ok(Waiting {
             descriptor,

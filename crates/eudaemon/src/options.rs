@@ -24,7 +24,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-pub use typed::{Action, Chroot, Options, SandboxMode};
+pub use typed::{Chroot, Options, SandboxMode};
 
 /// Where a value comes from; the earlier one counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +103,36 @@ impl ServiceArgs {
             }
         });
         words.collect()
+    }
+
+    /// The words of a command line, the program's own name first, without these options of the library: what is left to start
+    /// the program with when they are meant for this once, or said in another way.
+    pub(crate) fn without(words: &[OsString], names: &[&str]) -> Vec<OsString> {
+        let mut kept = Vec::new();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if word == "--" {
+                kept.push(word.clone());
+                kept.extend(words.by_ref().cloned());
+                break;
+            }
+            let bytes = word.as_bytes();
+            let option = bytes
+                .strip_prefix(b"--service.")
+                .or_else(|| bytes.strip_prefix(b"-service."));
+            let name = option.map(|rest| rest.split(|&byte| byte == b'=').next().unwrap_or(rest));
+            let row = ROWS
+                .iter()
+                .find(|row| names.contains(&row.name) && name == Some(row.name.as_bytes()));
+            match row {
+                None => kept.push(word.clone()),
+                Some(row) if matches!(row.kind, Kind::Value(_)) && !bytes.contains(&b'=') => {
+                    words.next();
+                }
+                Some(_) => {}
+            }
+        }
+        kept
     }
 
     /// What was given, in the order of the table.

@@ -21,7 +21,7 @@
 mod mapped;
 mod target;
 
-pub use target::{Target, TargetError};
+pub use target::{Recording, Target, TargetError};
 
 use eudaemon_core::pprof;
 use eudaemon_sys::profile::{Sampler, Taken};

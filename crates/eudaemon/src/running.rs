@@ -1,6 +1,8 @@
 //! A service that runs: what it may do, and what it is told.
 
+use crate::health::Tasks;
 use crate::inbox::{Event, Letter, Reload};
+use crate::metrics::Registry;
 use crate::shared::Shared;
 use crate::{Activation, Error, Exit, Result, StopSignal};
 use crate::{health::Health, logging::Log, notify::Notify, options::Options, privileges::Dropped};
@@ -65,6 +67,18 @@ impl Handle {
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.0.log
+    }
+
+    /// What the service counts: `/metrics` shows it.
+    #[must_use]
+    pub fn metrics(&self) -> &Registry {
+        &self.0.metrics
+    }
+
+    /// What the service is doing: `/debug/tasks` shows it.
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
+        &self.0.tasks
     }
 
     /// What the program was given at its start.

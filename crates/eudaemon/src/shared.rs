@@ -1,7 +1,9 @@
 //! What every handle of a running service stands on.
 
+use crate::health::Tasks;
 use crate::health::{Health, Patience, Phase, Say, Watching};
 use crate::inbox::{Inbox, Letter};
+use crate::metrics::Registry;
 use crate::running::Handle;
 use crate::told::Told;
 use crate::{Activation, Error, Exit, Result, StopSignal};
@@ -12,7 +14,7 @@ use eudaemon_core::words::Signal;
 use eudaemon_sys::wake::Wake;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The signals that are collected; all are blocked before there is a second thread.
@@ -44,23 +46,27 @@ pub(crate) struct Shared {
     pub root: Root,
     pub activation: Activation,
     pub options: Options,
+    pub metrics: Registry,
+    pub tasks: Tasks,
+    pub since: Instant,
     /// Whether the service said that it reloads.
     reloads_said: bool,
     /// Wakes the attendant: there may be a new deadline.
     pub wake: Wake,
     acts: Mutex<Vec<(Signal, Act)>>,
     failure: Mutex<Option<Error>>,
-    reload: Mutex<Reloads>,
-    reload_ended: Condvar,
+    asked: Mutex<Reloads>,
 }
 
-/// How many reloads ended, and how the last one did: for whoever waits for one.
-#[derive(Debug, Default)]
+/// Who waits for a reload, and for the how-manieth.
+#[derive(Default)]
 struct Reloads {
     ended: u64,
-    last: Option<String>,
-    refused: u64,
+    waiting: Vec<(u64, Ear)>,
 }
+
+/// Is told how a reload ended.
+type Ear = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 /// What a running service is made of.
 pub(crate) struct Parts {
@@ -86,12 +92,14 @@ impl Shared {
             root: parts.root,
             activation: parts.activation,
             options: parts.options,
+            metrics: Registry::new(),
+            tasks: Tasks::new(),
+            since: Instant::now(),
             reloads_said: parts.reloads,
             wake: Wake::new()?,
             acts: Mutex::new(Vec::new()),
             failure: Mutex::new(None),
-            reload: Mutex::new(Reloads::default()),
-            reload_ended: Condvar::new(),
+            asked: Mutex::new(Reloads::default()),
         })
     }
 
@@ -115,6 +123,7 @@ impl Shared {
                     self.stop.set(Instant::now() + self.options.stop_timeout);
                     self.inbox.put(Letter::Stop);
                     self.reloads.put(Letter::Stop);
+                    self.refused();
                 }
                 Effect::RefuseReload => self.refused(),
                 Effect::Leave(why) => self.leave(why),
@@ -125,6 +134,16 @@ impl Shared {
         self.health.enter(phase(life.state()));
         drop(life);
         self.wake.wake();
+    }
+
+    /// Where it is in its life, in a word.
+    pub fn state(&self) -> &'static str {
+        match held(&self.life).state() {
+            State::Starting { .. } => "starting",
+            State::Serving => "ready",
+            State::Reloading { .. } => "reloading",
+            State::Stopping { .. } | State::Leaving => "stopping",
+        }
     }
 
     /// When time itself is an event.
@@ -161,9 +180,12 @@ impl Shared {
         }
     }
 
+    /// There will be no reload any more.
     fn refused(&self) {
-        held(&self.reload).refused += 1;
-        self.reload_ended.notify_all();
+        let waiting = std::mem::take(&mut held(&self.asked).waiting);
+        for (_, ear) in waiting {
+            ear(Err("the service is stopping".to_owned()));
+        }
     }
 
     pub fn reloaded(&self, how: Result<(), String>) {
@@ -171,41 +193,35 @@ impl Shared {
             self.log.error(format_args!("reload failed: {why}"));
             self.told.status(&format!("reload failed: {why}"));
         }
-        let mut reload = held(&self.reload);
-        reload.ended += 1;
-        reload.last = how.err();
-        drop(reload);
-        self.reload_ended.notify_all();
+        let mut asked = held(&self.asked);
+        asked.ended += 1;
+        let ended = asked.ended;
+        let (done, waiting) = std::mem::take(&mut asked.waiting)
+            .into_iter()
+            .partition(|(wanted, _)| *wanted <= ended);
+        asked.waiting = waiting;
+        drop(asked);
+        // The manager first: who asked may ask it next.
         self.happen(Event::Reloaded);
+        for (_, ear) in done {
+            ear(how.clone());
+        }
     }
 
-    /// Asks for a reload and waits for the end of one that began after this call.
-    ///
-    /// # Errors
-    /// Why there was none, or why it failed.
-    pub fn reload_and_wait(&self, most: Duration) -> Result<(), String> {
+    /// Asks for a reload; `ear` is told how one ended that began after this call.
+    pub fn ask_reload(&self, ear: Ear) {
         if !self.can_reload() {
-            return Err("this service does not reload".to_owned());
+            return ear(Err("this service does not reload".to_owned()));
         }
+        let life = held(&self.life);
         // One under way may have read the old configuration: the one that is meant is the one after it.
-        let under_way = matches!(held(&self.life).state(), State::Reloading { .. });
-        let reload = held(&self.reload);
-        let (wanted, refused) = (reload.ended + 1 + u64::from(under_way), reload.refused);
-        drop(reload);
+        let under_way = u64::from(matches!(life.state(), State::Reloading { .. }));
+        let mut asked = held(&self.asked);
+        let wanted = asked.ended + 1 + under_way;
+        asked.waiting.push((wanted, ear));
+        drop(asked);
+        drop(life);
         self.happen(Event::Reload);
-        let reload = held(&self.reload);
-        let waited = self
-            .reload_ended
-            .wait_timeout_while(reload, most, |reload| {
-                reload.ended < wanted && reload.refused == refused
-            });
-        let reload = waited.unwrap_or_else(PoisonError::into_inner).0;
-        match &reload.last {
-            _ if reload.refused != refused => Err("the service is stopping".to_owned()),
-            _ if reload.ended < wanted => Err(format!("not done after {} s", most.as_secs())),
-            Some(why) => Err(why.clone()),
-            None => Ok(()),
-        }
     }
 
     pub fn fail(&self, error: Error) {

@@ -90,7 +90,10 @@ where
     R: FnOnce(Running) -> Result<()>,
 {
     if let Some(action) = plan.options.action {
-        return doors::act(action, &plan);
+        return doors::act(action, &plan).unwrap_or_else(|error| {
+            opened::speak(&plan.manifest.name, &error);
+            error.exit()
+        });
     }
     let mut opened = Opened::new(&plan.manifest.name);
     match serve(plan, &mut opened, init) {
@@ -119,7 +122,7 @@ where
     for note in &plan.notes {
         opened.log().notice(format_args!("{note}"));
     }
-    let doors = Doors::open(&plan)?;
+    let doors = Doors::open(&plan.options)?;
 
     let mut cx = Init {
         activation: &plan.activation,
@@ -147,8 +150,9 @@ where
     opened.shared = Some(Arc::clone(&shared));
     attendant.start(&shared)?;
     let _watching = shared.watch(watchdog)?;
-    let _serving = doors.serve(&shared)?;
+    let serving = doors.serve(&shared)?;
     let ended = guarded(|| run(Running::new(shared.handle(), dropped)));
+    let ended = ended.and(serving.close());
     // A worker that failed first is the cause; how `run` ended then is what came of it.
     shared.failure().map_or(ended, Err)
 }

@@ -41,6 +41,38 @@ fn one_dash_and_two_are_the_same() {
 }
 
 #[test]
+fn words_for_a_unit_are_those_not_meant_for_this_once() {
+    let words = [
+        "web",
+        "--listen",
+        "x",
+        "-service.do",
+        "install",
+        "--service.dry-run",
+    ];
+    let words = words.into_iter().chain([
+        "--service.uid=nobody",
+        "--service.log",
+        "journal",
+        "--",
+        "-service.do",
+    ]);
+    let words: Vec<OsString> = words.map(OsString::from).collect();
+    assert_eq!(
+        ServiceArgs::without(&words, &["do", "dry-run", "uid"]),
+        [
+            "web",
+            "--listen",
+            "x",
+            "--service.log",
+            "journal",
+            "--",
+            "-service.do"
+        ]
+    );
+}
+
+#[test]
 fn a_switch_needs_no_value_and_takes_one() {
     for (words, is) in [
         (&["web", "--service.daemon"][..], true),

@@ -1,49 +1,13 @@
 //! The options, understood.
 
 use super::{Layers, Setting, Source};
+use crate::install::Action;
 use crate::logging::{Level, LogTarget};
 use crate::{Capability, Error, Manifest, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
-
-/// What is asked for instead of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Action {
-    /// Make the service known to the manager.
-    Install,
-    /// The reverse. Also written `uninstall`.
-    Remove,
-    /// Have the manager start it.
-    Start,
-    /// Have the manager stop it.
-    Stop,
-    /// Both.
-    Restart,
-    /// Ask the manager whether it runs.
-    Status,
-    /// Have the manager reload it.
-    Reload,
-}
-
-impl FromStr for Action {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Action, String> {
-        Ok(match text {
-            "install" => Action::Install,
-            "remove" | "uninstall" => Action::Remove,
-            "start" => Action::Start,
-            "stop" => Action::Stop,
-            "restart" => Action::Restart,
-            "status" => Action::Status,
-            "reload" => Action::Reload,
-            _ => return Err("install, remove, start, stop, restart, status or reload".to_owned()),
-        })
-    }
-}
 
 /// How much the sandbox may fail to give.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,7 +132,7 @@ impl Options {
             is_user_asked,
             group: read.value("gid", text),
             pidfile: read.value("pidfile", absolute),
-            action: read.value("do", |text| text.parse()),
+            action: read.value("do", action),
             target: read.value("target", text),
             dry_run: read.switch("dry-run", false),
             force: read.switch("force", false),
@@ -315,6 +279,11 @@ fn text(text: &str) -> Result<String, String> {
         return Err("something".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    text.parse()
+        .map_err(|_| "install, remove, start, stop, status or reload".to_owned())
 }
 
 fn target(text: &str) -> Result<LogTarget, String> {

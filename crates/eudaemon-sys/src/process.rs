@@ -122,6 +122,17 @@ impl Held {
         Ok(rustix::fs::fstat(&self.0)?.st_ino)
     }
 
+    /// Its number here; `None` if it has been reaped, or is beyond our namespace. Source: `pidfd_open(2)`;
+    /// `proc_pid_fdinfo(5)`, `Pid:`.
+    #[must_use]
+    pub fn pid(&self) -> Option<Pid> {
+        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.0.as_raw_fd()));
+        let text = text.ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        // -1 is one that has gone, 0 one that is beyond.
+        Pid::new(line.trim().parse().ok()?)
+    }
+
     /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.0, kernel_signal(signal)?)?)

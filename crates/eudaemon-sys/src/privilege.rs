@@ -5,12 +5,15 @@
 
 use eudaemon_core::capability::Set;
 use eudaemon_core::privilege::{Regained, Step, Tries};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Gid, Uid};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
+use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 /// Hold of `/proc/self/task`: it stays readable behind a chroot.
 ///
@@ -67,7 +70,32 @@ impl Witness {
     }
 }
 
-/// A directory held so that it can be recognized once it is the root.
+/// Every descriptor of this process that is an open directory, and where it is: each is a way out of a chroot that does not
+/// contain it. Source: `chroot(2)`, "NOTES"; `proc_pid_fd(5)`.
+pub fn open_directories() -> io::Result<Vec<(i32, PathBuf)>> {
+    let table = rustix::fs::open(c"/proc/self/fd", DIRECTORY, Mode::empty())?;
+    // The listing has no descriptor but this one, which is left out.
+    let own = table.as_raw_fd();
+    let mut listing = rustix::fs::Dir::new(table)?;
+    let mut numbers: Vec<i32> = Vec::new();
+    while let Some(entry) = listing.read() {
+        let entry = entry?;
+        let name = entry.file_name().to_str().unwrap_or_default();
+        numbers.extend(name.parse::<i32>().ok().filter(|&number| number != own));
+    }
+    let mut found = Vec::new();
+    for number in numbers {
+        // The link is followed to what is open.
+        let about = rustix::fs::statat(listing.fd()?, number.to_string(), AtFlags::empty())?;
+        if FileType::from_raw_mode(about.st_mode) == FileType::Directory {
+            let place = rustix::fs::readlinkat(listing.fd()?, number.to_string(), Vec::new())?;
+            found.push((number, OsString::from_vec(place.into_bytes()).into()));
+        }
+    }
+    Ok(found)
+}
+
+/// A directory that can be recognized once it is the root.
 #[derive(Debug)]
 pub struct Landmark {
     id: (u64, u64),
@@ -80,7 +108,7 @@ impl Landmark {
     /// It is not there, or no directory.
     pub fn of(path: &[u8]) -> io::Result<Landmark> {
         let stat = rustix::fs::stat(path)?;
-        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             return Err(Errno::NOTDIR.into());
         }
         Ok(Landmark {

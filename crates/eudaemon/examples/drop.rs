@@ -60,6 +60,9 @@ struct Options {
     /// A mistake: start a thread first
     #[arg(long)]
     early_thread: bool,
+    /// A mistake: keep a directory open
+    #[arg(long)]
+    hold: Option<PathBuf>,
     /// A mistake: go on after a failure, and try again
     #[arg(long)]
     twice: bool,
@@ -127,19 +130,25 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The process is neither what it was nor what it was to be: it says so, and ends.
         Err(error) => {
-            let words = eudaemon::Error::from(error.1).during("drop");
-            eprintln!("{words}");
-            error.0.into()
+            eprintln!("drop: {error}");
+            error.exit().into()
         }
     }
 }
 
-fn run(options: &Options) -> Result<(), (eudaemon::Exit, PrivError)> {
-    let classed = |error: PrivError| (error.exit(), error);
+/// The error, with the class that decides the exit code.
+fn classed(error: PrivError) -> eudaemon::Error {
+    let exit = error.exit();
+    eudaemon::Error::from(error).class(exit)
+}
+
+fn run(options: &Options) -> eudaemon::Result<()> {
     let (keep, kept) = std::sync::mpsc::channel::<()>();
     if options.early_thread {
         thread::spawn(move || kept.recv());
     }
+
+    let held = options.hold.as_ref().map(std::fs::File::open);
 
     let resolved = options.plan().resolve().map_err(classed)?;
     print!("{resolved}");
@@ -155,7 +164,7 @@ fn run(options: &Options) -> Result<(), (eudaemon::Exit, PrivError)> {
         applied => applied.map_err(classed)?,
     };
     print!("{dropped}");
-    drop(keep);
+    drop((keep, held));
 
     if let Some(address) = options.bind {
         match TcpListener::bind(address) {

@@ -34,6 +34,7 @@ pub use eudaemon_core::privilege::{Difference, Refusal, Status, Step};
 
 use eudaemon_core::privilege::{Expected, Plan, Proof, Start, Wish};
 use eudaemon_sys::privilege::{self as kernel, Landmark, Witness};
+use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -90,7 +91,7 @@ impl PrivPlan {
     }
 
     /// The directory that becomes the root. An absolute path without `..`; `/` is none. It needs a user beside it, or a
-    /// process that is not root, for root walks out of a chroot.
+    /// process that is not root, for root walks out of a chroot; and no descriptor that is a directory outside of it.
     pub fn chroot(mut self, root: impl Into<PathBuf>) -> PrivPlan {
         self.chroot = Some(root.into());
         self
@@ -273,6 +274,9 @@ impl ResolvedPlan {
         if TRIED.swap(1, Ordering::SeqCst) != 0 {
             return Err(PrivError::Again);
         }
+        if let Some(root) = &self.wish.root {
+            refuse_ways_out(Path::new(OsStr::from_bytes(root)))?;
+        }
         // Opened before the chroot hides it, closed when this function returns, whichever way.
         let witness = Witness::open().map_err(PrivError::Proc)?;
         if !look_at_start(&witness)?.has_privileges_of(&self.start) {
@@ -281,7 +285,7 @@ impl ResolvedPlan {
         let landmark = match &self.wish.root {
             None => None,
             Some(root) => Some(Landmark::of(root).map_err(|source| PrivError::Root {
-                path: std::ffi::OsStr::from_bytes(root).into(),
+                path: OsStr::from_bytes(root).into(),
                 source,
             })?),
         };
@@ -321,6 +325,21 @@ impl ResolvedPlan {
             proof,
         })
     }
+}
+
+/// An open directory outside of the root is a way out of it, for everybody (`fchdir(2)`, `openat(2)`).
+fn refuse_ways_out(root: &Path) -> Result<(), PrivError> {
+    // The kernel tells real paths, without links.
+    let real = std::fs::canonicalize(root).map_err(|source| PrivError::Root {
+        path: root.into(),
+        source,
+    })?;
+    for (number, path) in kernel::open_directories().map_err(PrivError::Proc)? {
+        if !path.starts_with(&real) {
+            return Err(PrivError::OpenDirectory { number, path });
+        }
+    }
+    Ok(())
 }
 
 /// What the kernel says of the process as a whole, or of this thread, that no status has.
@@ -418,6 +437,15 @@ impl Dropped {
 
 impl fmt::Display for Dropped {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.proof.fmt(to)
+        self.proof.fmt(to)?;
+        writeln!(to, "  {:<11} {:#x}", "Securebits", self.expected.securebits)?;
+        if let Some(dumpable) = self.expected.dumpable {
+            let words = if dumpable { "yes" } else { "no" };
+            writeln!(to, "  {:<11} {words}", "Dumpable")?;
+        }
+        if self.expected.in_root {
+            writeln!(to, "  {:<11} the planned directory", "Root")?;
+        }
+        Ok(())
     }
 }

@@ -330,7 +330,8 @@ fn every_difference_has_its_words() {
     };
     let proof = |seen: &[Status]| Proof::new(plan.expected(), seen.to_vec());
     assert_eq!(proof(&[good.clone(), good.clone()]).differences(), []);
-    let mutants: [(&str, fn(&mut Status)); 14] = [
+    type Change = fn(&mut Status);
+    let mutants: [(&str, Change); 14] = [
         ("Uid is 0 33 33 33, planned 33 33 33 33", |s| s.uids[0] = 0),
         ("Uid is 33 0 33 33, planned 33 33 33 33", |s| s.uids[1] = 0),
         ("Uid is 33 33 0 33, planned 33 33 33 33", |s| s.uids[2] = 0),

@@ -46,6 +46,13 @@ pub enum PrivError {
         /// Why.
         source: io::Error,
     },
+    /// A descriptor is an open directory outside of the root that was to be.
+    OpenDirectory {
+        /// The descriptor.
+        number: i32,
+        /// The directory.
+        path: PathBuf,
+    },
     /// The process cannot be made into this.
     Refused(Refusal),
     /// There are so many threads where one must be alone.
@@ -97,7 +104,10 @@ impl PrivError {
             }
             PrivError::Step { .. } | PrivError::NotProven(_) => Exit::NoPermission,
             PrivError::Processes(_) => Exit::Temporary,
-            PrivError::Threads(_) | PrivError::Changed | PrivError::Again => Exit::Software,
+            PrivError::Threads(_)
+            | PrivError::OpenDirectory { .. }
+            | PrivError::Changed
+            | PrivError::Again => Exit::Software,
             PrivError::Accounts { .. } | PrivError::Proc(_) | PrivError::Status(_) => Exit::System,
         }
     }
@@ -140,6 +150,11 @@ impl fmt::Display for PrivError {
             PrivError::Root { path, .. } => {
                 write!(to, "unable to change root to {}", path.display())
             }
+            PrivError::OpenDirectory { number, path } => write!(
+                to,
+                "descriptor {number} is the directory {}, a way out of the new root: close it before",
+                path.display()
+            ),
             PrivError::Refused(refusal) => refusal.fmt(to),
             PrivError::Threads(count) => write!(
                 to,
@@ -187,6 +202,7 @@ impl Error for PrivError {
             | PrivError::SupplementaryAlone
             | PrivError::Umask
             | PrivError::RootPath(_)
+            | PrivError::OpenDirectory { .. }
             | PrivError::Refused(_)
             | PrivError::Threads(_)
             | PrivError::Changed

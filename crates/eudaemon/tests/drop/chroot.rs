@@ -73,3 +73,22 @@ fn a_chroot_that_does_not_hold_is_refused() {
         assert!(!ended.is_ready);
     }
 }
+
+/// T10: whoever has a directory outside open walks out through it; one inside leads nowhere.
+#[test]
+fn an_open_directory_outside_is_a_way_out() {
+    if !is_possible() {
+        return;
+    }
+    let room = Room::new();
+    let root = room.path("root");
+    let ended = room.run("", &format!("--user web --chroot {root} --hold /etc"));
+    assert_eq!(ended.code, Some(70), "{ended:?}");
+    assert!(ended.errors.contains("is the directory /etc"), "{ended:?}");
+    assert!(!ended.said.contains("thread"), "{ended:?}");
+    let inside = format!("--user web --chroot {root} --hold {root}/inner");
+    let ended = room.run("", &inside);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let ended = room.run("", "--user web --hold /etc");
+    assert_eq!(ended.code, Some(0), "without a chroot: {ended:?}");
+}

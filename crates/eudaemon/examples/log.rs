@@ -5,20 +5,23 @@
 //! ```
 //! The first word is the target. `describe` and `lost` print to standard output; `wait` waits for a line on standard
 //! input.
-#![allow(clippy::print_stdout, reason = "a program that answers")]
-
 use eudaemon::Activation;
 use eudaemon::logging::{LEVELS, Level, Log, LogTarget, panic_hook};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Records of each thread of `threads`.
 const EACH: u32 = 200;
 
+fn answer(words: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{words}")
+}
+
 fn perform(log: &Log, word: &str) -> Result<(), Box<dyn std::error::Error>> {
     let (verb, object) = word.split_once('=').unwrap_or((word, ""));
     match verb {
-        "describe" => println!("{}", log.describes()),
-        "lost" => println!("{}", log.lost()),
+        "describe" => answer(&log.describes())?,
+        "lost" => answer(&log.lost().to_string())?,
         "wait" => {
             std::io::stdin().read_line(&mut String::new())?;
         }
@@ -105,7 +108,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("{error}");
+            let _ = answer(&error.to_string());
             ExitCode::FAILURE
         }
     }

@@ -6,4 +6,5 @@
 #![allow(clippy::disallowed_methods)]
 
 mod control;
+mod log;
 mod machine;

@@ -399,3 +399,95 @@ fn a_panic_is_a_record() {
     assert!(stderr.contains("examples/log.rs:"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1);
 }
+
+/// The example where `from` is seen at `at`, in a mount namespace of its own; `None`, aloud, if there can be none.
+fn program_seeing(from: &Path, at: &str) -> Option<Command> {
+    let unshared = |then: &str| {
+        let mut command = Command::new("/usr/bin/unshare");
+        command.args(["-m", "/bin/sh", "-c", then, "sh"]);
+        command.arg(from).arg(at);
+        command
+    };
+    let tried = unshared("mount --bind \"$1\" \"$2\"").output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        assert!(std::env::var_os("EUDAEMON_REQUIRE").is_none(), "needs root");
+        println!("SKIPPED: needs root and a mount namespace");
+        return None;
+    }
+    let mut command =
+        unshared("mount --bind \"$1\" \"$2\" && p=$3 && shift 3 && exec \"$p\" \"$@\"");
+    command.arg(program().get_program()).env_clear();
+    command.env("PATH", "/usr/bin:/bin");
+    Some(command)
+}
+
+#[test]
+fn without_anybody_else_it_is_syslog() {
+    let scratch = Scratch::new("syslog");
+    let receiver = UnixDatagram::bind(scratch.0.join("log")).unwrap();
+    let root = scratch.0.join("root");
+    std::fs::create_dir(&root).unwrap();
+    let Some(mut command) = program_seeing(&scratch.0, "/dev") else {
+        return;
+    };
+    let out = command
+        .args([
+            "auto",
+            "describe",
+            "chroot=/dev/root",
+            "lines",
+            "level=debug",
+            "lost",
+        ])
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(text(out.stdout), "syslog at /dev/log\n0\n");
+    let mut bytes = [0; 512];
+    let length = receiver.recv(&mut bytes).unwrap();
+    let line = std::str::from_utf8(&bytes[..length]).unwrap();
+    let (head, message) = line.split_once("]: ").unwrap();
+    let pid = head.strip_prefix("<27>eudaemon-log[").unwrap();
+    assert!(pid.parse::<u32>().is_ok(), "{line}");
+    assert_eq!(message, "one#012<0>two#012#012\tfour");
+}
+
+#[test]
+fn a_stream_that_is_the_journals_is_left_for_its_socket_and_taken_when_that_is_gone() {
+    let scratch = Scratch::new("stream");
+    let socket = scratch.0.join("systemd/journal/socket");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let receiver = Receiver::at(&socket);
+    let Some(mut command) = program_seeing(&scratch.0, "/run") else {
+        return;
+    };
+    let (stderr, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (_, device, inode) = eudaemon_sys::record::look(&stderr);
+    let mut child = command
+        .args([
+            "auto", "describe", "say=one", "lost", "wait", "lines", "lost",
+        ])
+        .env("JOURNAL_STREAM", format!("{device}:{inode}"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(OwnedFd::from(stderr))
+        .spawn()
+        .unwrap();
+    let wanted = "the journal at /run/systemd/journal/socket\n0\n";
+    let mut stdout = child.stdout.take().unwrap();
+    let mut told = vec![0; wanted.len()];
+    stdout.read_exact(&mut told).unwrap();
+    assert_eq!(text(told), wanted);
+    assert_eq!(receiver.message(), "one");
+    drop(receiver);
+    std::fs::remove_file(&socket).unwrap();
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "0\n");
+    assert!(child.wait().unwrap().success());
+    drop(command);
+    let mut lines = String::new();
+    (&ours).read_to_string(&mut lines).unwrap();
+    assert_eq!(lines, "<3>one\n<3>  <0>two\n<3>  \n<3>  \tfour\n");
+}

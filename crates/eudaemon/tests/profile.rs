@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// There is one profile in a process, and tests are threads of one.
 static ONE: Mutex<()> = Mutex::new(());
@@ -18,15 +18,19 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Calls nothing while it is busy, so that a build without frame pointers names it too. A hundred million rounds are a few tenths of a second
+/// of processor time, however long they take on a busy machine.
 #[inline(never)]
-fn burns_the_time(length: Duration) -> u64 {
-    let (began, mut sum) = (Instant::now(), 1_u64);
-    while began.elapsed() < length {
-        for round in 0..100_000_u64 {
-            sum = black_box(sum).wrapping_mul(0x9e37_79b9).wrapping_add(round);
-        }
+fn burns_the_time(millions: u32) -> u64 {
+    let (mut rounds, mut sum) = (0_u32, 88_172_645_463_325_252_u64);
+    while rounds < millions * 1_000_000 {
+        // Source: Marsaglia, "Xorshift RNGs" (2003).
+        sum ^= sum << 13;
+        sum ^= sum >> 7;
+        sum ^= sum << 17;
+        rounds += 1;
     }
-    sum
+    black_box(sum)
 }
 
 /// The fields of a message: number, and the value or the bytes.
@@ -173,16 +177,16 @@ fn the_busy_function_leads() {
     let profile = Profile::start(250).unwrap();
     // Both in this thread and in one that did not exist when it began.
     std::thread::scope(|scope| {
-        scope.spawn(|| burns_the_time(Duration::from_millis(700)));
-        burns_the_time(Duration::from_millis(700));
+        scope.spawn(|| burns_the_time(200));
+        burns_the_time(200);
     });
     let read = read(&profile.stop().unwrap());
     let (all, busy) = (read.count(), read.of("burns_the_time"));
-    assert!(all >= 50, "{all} samples");
+    assert!(all >= 20, "{all} samples");
     assert!(busy * 10 >= all * 8, "{busy} of {all}");
     assert!(read.mappings > 0);
     let nanos: u64 = read.samples.iter().map(|(_, nanos, _)| nanos).sum();
-    assert!(nanos >= 600_000_000, "{nanos} ns");
+    assert!(nanos >= 100_000_000, "{nanos} ns");
 }
 
 #[test]
@@ -226,7 +230,7 @@ fn nothing_hangs_and_nothing_breaks_at_full_rate() {
                 }
             });
         }
-        burns_the_time(Duration::from_secs(3));
+        burns_the_time(800);
         ended.store(true, Ordering::Relaxed);
     });
     let read = read(&profile.stop().unwrap());
@@ -245,7 +249,7 @@ fn a_target_is_private_and_is_written() {
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let recording = target.start().unwrap();
-    burns_the_time(Duration::from_millis(300));
+    burns_the_time(100);
     recording.stop().unwrap();
     let read = read(&std::fs::read(&path).unwrap());
     assert!(read.of("burns_the_time") > 0, "{read:?}");

@@ -42,6 +42,8 @@ pub enum Told<'a> {
     Well,
     /// A check found this.
     Ill(&'a str),
+    /// Whoever held the lease panicked with it. What it was is not running any more, and will not be.
+    Lost,
 }
 
 /// One of the watched, as it stands.
@@ -82,6 +84,8 @@ pub enum Condition {
         /// What was allowed.
         within: Duration,
     },
+    /// Its thread panicked.
+    Lost,
     /// It answered that something is wrong.
     Failing {
         /// In the check's own words.
@@ -125,7 +129,7 @@ impl Verdict {
         }
     }
 
-    /// Whether nothing critical is stale. A process that is not live is to be killed and started again.
+    /// Whether nothing critical is stale or lost. A process that is not live is to be killed and started again.
     #[must_use]
     pub fn live(&self) -> bool {
         !self.entries.iter().any(Entry::is_dead)
@@ -159,7 +163,10 @@ impl Verdict {
             .iter()
             .filter_map(|entry| match entry.condition {
                 Condition::Stale { age, .. } => Some((entry.name.as_str(), age)),
-                Condition::Fine | Condition::Pending | Condition::Failing { .. } => None,
+                Condition::Fine
+                | Condition::Pending
+                | Condition::Lost
+                | Condition::Failing { .. } => None,
             })
     }
 
@@ -169,7 +176,10 @@ impl Verdict {
             .iter()
             .filter_map(|entry| match &entry.condition {
                 Condition::Failing { reason } => Some((entry.name.as_str(), reason.as_str())),
-                Condition::Fine | Condition::Pending | Condition::Stale { .. } => None,
+                Condition::Fine
+                | Condition::Pending
+                | Condition::Lost
+                | Condition::Stale { .. } => None,
             })
     }
 }
@@ -178,18 +188,20 @@ impl Entry {
     /// Whether this alone makes the process dead. A critical check that *fails* does not: it answers, so the process lives.
     #[must_use]
     pub fn is_dead(&self) -> bool {
-        self.critical && matches!(self.condition, Condition::Stale { .. })
+        let is_gone = matches!(self.condition, Condition::Stale { .. } | Condition::Lost);
+        self.critical && is_gone
     }
 }
 
 fn condition(now: Mono, one: &Watched<'_>) -> Condition {
     let age = now.since(one.at);
-    if age > one.within {
+    if age > one.within && one.told != Told::Lost {
         let within = one.within;
         return Condition::Stale { age, within };
     }
     match one.told {
         Told::Beat | Told::Well => Condition::Fine,
+        Told::Lost => Condition::Lost,
         Told::Nothing => Condition::Pending,
         Told::Ill(reason) => Condition::Failing {
             reason: reason.into(),
@@ -214,6 +226,7 @@ impl fmt::Display for Condition {
         match self {
             Condition::Fine => to.write_str("ok"),
             Condition::Pending => to.write_str("no answer yet"),
+            Condition::Lost => to.write_str("its thread panicked"),
             Condition::Stale { age, within } => {
                 write!(
                     to,

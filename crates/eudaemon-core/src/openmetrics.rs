@@ -44,7 +44,7 @@ fn is_name(name: &str, also: impl Fn(char) -> bool) -> bool {
     name.starts_with(is_first) && name.chars().all(|c| is_first(c) || c.is_ascii_digit())
 }
 
-/// A number as the format wants it: `1`, `0.5`, `1e+300`, `+Inf`, `NaN`.
+/// A number as the format wants it: `1`, `0.5`, `1e300`, `+Inf`, `NaN`.
 pub struct Number(pub f64);
 
 impl fmt::Display for Number {
@@ -54,6 +54,8 @@ impl fmt::Display for Number {
             to.write_str("NaN")
         } else if value.is_infinite() {
             to.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
+        } else if value != 0.0 && !(1e-5..1e15).contains(&value.abs()) {
+            write!(to, "{value:e}")
         } else {
             write!(to, "{value}")
         }
@@ -172,14 +174,15 @@ mod tests {
         writer.family("size", Kind::Histogram, None, "");
         writer.histogram(&[], [(0.1, 2), (10.0, 3)], 1, 42.0);
         writer.family("odd", Kind::Gauge, None, "");
-        writer.gauge([], f64::NEG_INFINITY);
+        writer.gauge([("n", "inf")], f64::NEG_INFINITY);
+        writer.gauge([("n", "large")], -1.5e300);
         assert_eq!(
             writer.finish(),
             "# TYPE up_seconds counter\n# UNIT up_seconds seconds\n# HELP up_seconds a \\\"b\\\"\\\\\\nc\n\
              up_seconds_total{a=\"x\\\"y\\\\z\\n\",b=\"ü\"} 1.5\n\
              # TYPE size histogram\n\
              size_bucket{le=\"0.1\"} 2\nsize_bucket{le=\"10.0\"} 5\nsize_bucket{le=\"+Inf\"} 6\nsize_count 6\nsize_sum 42\n\
-             # TYPE odd gauge\nodd -Inf\n# EOF\n"
+             # TYPE odd gauge\nodd{n=\"inf\"} -Inf\nodd{n=\"large\"} -1.5e300\n# EOF\n"
         );
     }
 

@@ -40,6 +40,34 @@ pub trait LogLevel: Send + Sync {
     /// # Errors
     /// This is no level; the words name those there are.
     fn set_level(&self, level: &str) -> Result<(), String>;
+
+    /// All there are, the quietest first.
+    fn levels(&self) -> Vec<String>;
+
+    /// Moves it by one, as SIGTTIN (`louder`) and SIGTTOU do; at the end it stays. Returns the level then.
+    fn shift(&self, louder: bool) -> String {
+        let (levels, now) = (self.levels(), self.level());
+        let at = levels.iter().position(|level| *level == now);
+        let next = match (at, louder) {
+            (Some(at), true) => at.checked_add(1),
+            (Some(at), false) => at.checked_sub(1),
+            (None, _) => None,
+        };
+        if let Some(level) = next.and_then(|next| levels.get(next)) {
+            // It is one of its own list.
+            let _ = self.set_level(level);
+        }
+        self.level()
+    }
+}
+
+/// Moves the level as a client asks: to a level by name, or one on by `+` or `-`.
+pub(crate) fn move_level(handle: &dyn LogLevel, word: &str) -> Result<String, String> {
+    match word {
+        "+" => Ok(handle.shift(true)),
+        "-" => Ok(handle.shift(false)),
+        level => handle.set_level(level).map(|()| handle.level()),
+    }
 }
 
 /// What the service does when it is asked. Nothing here may wait: it is called by the thread that serves all clients.

@@ -78,6 +78,7 @@ enum Said {
     Nothing,
     Well,
     Ill(String),
+    Lost,
 }
 
 impl Board {
@@ -115,6 +116,7 @@ impl Board {
                 Said::Nothing => Told::Nothing,
                 Said::Well => Told::Well,
                 Said::Ill(reason) => Told::Ill(reason),
+                Said::Lost => Told::Lost,
             },
         });
         Verdict::of(now, self.phase(), watched)
@@ -289,8 +291,8 @@ impl fmt::Debug for Health {
 
 /// A promise to give a sign in time, kept by [`Lease::beat`] and released by dropping it.
 ///
-/// A thread that panics drops its lease, which is no sign of trouble by itself: hold the lease outside what may panic, or
-/// let the panic end the service.
+/// One that is dropped by a panic is not released: a service whose acceptor is gone must not look healthy. It counts as run out at once,
+/// and for good.
 pub struct Lease {
     post: Arc<Post>,
     board: Arc<Board>,
@@ -305,6 +307,13 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.post.said.lock();
+            *said.unwrap_or_else(PoisonError::into_inner) = Said::Lost;
+            self.post.at.store(0, Ordering::Release);
+            self.board.changed.notify_all();
+            return;
+        }
         let mut kept = self.board.lock();
         kept.posts.retain(|post| !Arc::ptr_eq(post, &self.post));
     }

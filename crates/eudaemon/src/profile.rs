@@ -14,7 +14,8 @@
 //! program's own symbol table; of a stripped one pprof is given addresses, mappings and the build id, and asks the
 //! unstripped file. Why so: `docs/decisions/0010-a-profile-by-frame-pointers.md`.
 //!
-//! Linux on x86-64 and aarch64. One profile at a time. Threads that block SIGPROF are not seen; system calls that `signal(7)`
+//! Linux on x86-64 and aarch64. One profile at a time. The time of threads that block SIGPROF is shown
+//! as that of others, and the profile says how many there are; system calls that `signal(7)`
 //! says are never restarted may end with EINTR while it runs. A profile must have ended before this process executes another program
 //! in its place: the timer outlives `execve`.
 
@@ -218,8 +219,30 @@ fn collect(mut sampler: Sampler, period: Duration, end: &End) -> io::Result<ppro
     })
 }
 
+/// How many threads block SIGPROF now. Source: `proc_pid_status(5)`, `SigBlk`.
+fn deaf_threads() -> u64 {
+    /// Signal 27 is the 27th bit from below.
+    const PROF: u64 = 1 << 26;
+    let is_deaf = |path: std::path::PathBuf| {
+        let status = std::fs::read_to_string(path.join("status")).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigBlk:"))?;
+        let mask = u64::from_str_radix(line.trim(), 16).ok()?;
+        (mask & PROF != 0).then_some(())
+    };
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    threads
+        .filter_map(|thread| is_deaf(thread.ok()?.path()))
+        .count() as u64
+}
+
 fn remarks(taken: &Taken, crowded: u64) -> Vec<String> {
     let rows = [
+        (
+            deaf_threads(),
+            "threads block SIGPROF; their time is shown as that of others",
+        ),
         (taken.dropped + crowded, "samples lost for want of room"),
         (
             taken.strangers,

@@ -15,6 +15,9 @@ use std::time::Duration;
 struct Level(Mutex<String>);
 
 impl LogLevel for Level {
+    fn levels(&self) -> Vec<String> {
+        vec!["info".to_owned(), "debug".to_owned()]
+    }
     fn level(&self) -> String {
         self.0.lock().unwrap().clone()
     }
@@ -111,6 +114,10 @@ fn questions_are_answered() {
     assert_eq!(
         world.ask("log-level\nlog-level debug\nlog-level\n"),
         "level: info\nok\nlevel: debug\nok\nlevel: debug\nok\n"
+    );
+    assert_eq!(
+        world.ask("log-level -\nlog-level -\nlog-level +\nlog-level +\n"),
+        "level: info\nok\nlevel: info\nok\nlevel: debug\nok\nlevel: debug\nok\n"
     );
     let wrong = world.ask("json log-level loud\n");
     assert_eq!(

@@ -17,6 +17,9 @@ use std::time::Duration;
 struct Level(Mutex<String>);
 
 impl LogLevel for Level {
+    fn levels(&self) -> Vec<String> {
+        vec!["info".to_owned(), "debug".to_owned()]
+    }
     fn level(&self) -> String {
         self.0.lock().unwrap().clone()
     }

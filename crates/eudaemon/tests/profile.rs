@@ -142,7 +142,8 @@ fn read(file: &[u8]) -> Read {
                 functions.insert(number(function, 1), number(function, 2) as usize);
             }
             (6, Field::Bytes(text)) => {
-                read.strings.push(String::from_utf8(text.to_vec()).unwrap());
+                read.strings
+                    .push(String::from_utf8_lossy(text).into_owned());
             }
             _ => {}
         }
@@ -253,6 +254,14 @@ fn a_target_is_private_and_is_written() {
     recording.stop().unwrap();
     let read = read(&std::fs::read(&path).unwrap());
     assert!(read.of("burns_the_time") > 0, "{read:?}");
+    // The next ends by itself, without anyone who stops it.
+    let target = Target::open(&format!("{},200,1", path.display())).unwrap();
+    let recording = target.start().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    while std::fs::metadata(&path).unwrap().len() == 0 {
+        burns_the_time(10);
+    }
+    drop(recording);
     std::fs::remove_file(&path).unwrap();
     assert!(Target::open("/nowhere/at/all").is_err());
 }

@@ -48,6 +48,13 @@ fn who_is_live_and_who_is_ready() {
             "l: silent for 101ms, allowed 100ms",
         ),
         (
+            vec![watched("l", true, 0, Told::Lost)],
+            Phase::Running,
+            false,
+            false,
+            "l: its thread panicked",
+        ),
+        (
             vec![check(Told::Nothing)],
             Phase::Running,
             true,

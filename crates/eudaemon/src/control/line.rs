@@ -13,7 +13,7 @@ use std::sync::Arc;
 const QUESTIONS: [(&str, &str); 7] = [
     ("status", "what the service says of itself"),
     ("health", "whether it is live and ready, and what is wrong"),
-    ("log-level [LEVEL]", "how much is logged; moves it"),
+    ("log-level [LEVEL|+|-]", "how much is logged; moves it"),
     ("reload", "read the configuration anew; answered when done"),
     ("stop", "stop the service"),
     ("fds", "what it has open"),
@@ -128,8 +128,8 @@ impl Lines {
                 None => Reply::Failed("this service has no log level".to_owned()),
             },
             ["log-level", level] => match self.commands.log_level() {
-                Some(handle) => match handle.set_level(level) {
-                    Ok(()) => Reply::Rows(vec![text("level", handle.level())]),
+                Some(handle) => match super::move_level(&*handle, level) {
+                    Ok(level) => Reply::Rows(vec![text("level", level)]),
                     Err(reason) => Reply::Failed(reason),
                 },
                 None => Reply::Failed("this service has no log level".to_owned()),

@@ -194,8 +194,8 @@ fn level(state: &State, request: &Request) -> Served {
     }
     let body = String::from_utf8_lossy(&request.body);
     let wanted = request.word("level").unwrap_or_else(|| body.trim());
-    Served::Now(match handle.set_level(wanted) {
-        Ok(()) => Reply::text(200, handle.level()),
+    Served::Now(match crate::control::move_level(&**handle, wanted) {
+        Ok(level) => Reply::text(200, level),
         Err(reason) => Reply::text(400, reason),
     })
 }

@@ -89,6 +89,20 @@ fn a_check_that_panics_has_failed() {
 }
 
 #[test]
+fn a_panic_does_not_release_a_lease() {
+    let health = Health::new();
+    health.enter(Phase::Running);
+    let lease = health.lease("worker", Duration::from_secs(3600));
+    let worker = std::thread::spawn(move || {
+        lease.beat();
+        panic!("a test does this");
+    });
+    assert!(worker.join().is_err());
+    assert!(!health.verdict().live());
+    assert_eq!(health.verdict().to_string(), "worker: its thread panicked");
+}
+
+#[test]
 fn only_a_running_service_is_ready() {
     let health = Health::new();
     assert!(health.verdict().live() && !health.verdict().ready());

@@ -2,11 +2,14 @@
 
 use super::mapped::Own;
 use super::{HZ, HZ_MAX, Profile, ProfileError};
+use std::convert::Infallible;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Where a profile is to be written, ready for a process that will change its root and its user.
@@ -102,29 +105,60 @@ impl Target {
     /// As [`Profile::start`].
     pub fn start(self) -> Result<Recording, ProfileError> {
         let profile = Profile::with(self.hz, self.maps, self.own)?;
+        let (end, ended) = channel();
+        let (lasts, output) = (self.lasts, self.output);
+        let writer = std::thread::Builder::new()
+            .name("eud-cpuprofile".to_owned())
+            .spawn(move || {
+                // Either way it is over: its time, or whoever held the other end.
+                match lasts {
+                    Some(lasts) => drop(ended.recv_timeout(lasts)),
+                    None => drop(ended.recv()),
+                }
+                write(profile, output)
+            })?;
         Ok(Recording {
-            profile,
-            output: self.output,
+            end: Some(end),
+            writer: Some(writer),
         })
     }
 }
 
-/// A profile that goes into a file. [`Recording::stop`] writes it; dropping it leaves the file empty.
+/// A profile that goes into a file: when its time is over, when it is stopped, or when this is dropped, whatever comes first.
 #[derive(Debug)]
 pub struct Recording {
-    profile: Profile,
-    output: File,
+    end: Option<Sender<Infallible>>,
+    writer: Option<JoinHandle<Result<(), ProfileError>>>,
 }
 
 impl Recording {
-    /// Ends the profile and writes the file.
+    /// Ends the profile, if it has not ended, and waits until the file is written.
     ///
     /// # Errors
     /// As [`Profile::stop`]; or the file could not be written.
     pub fn stop(mut self) -> Result<(), ProfileError> {
-        let bytes = self.profile.stop()?;
-        self.output.write_all(&bytes).map_err(ProfileError::System)
+        self.finish()
     }
+
+    fn finish(&mut self) -> Result<(), ProfileError> {
+        self.end = None;
+        match self.writer.take() {
+            Some(writer) => writer.join().map_err(|_| ProfileError::Collector)?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        // Who wants to know calls `stop`.
+        let _ = self.finish();
+    }
+}
+
+fn write(profile: Profile, mut output: File) -> Result<(), ProfileError> {
+    let bytes = profile.stop()?;
+    output.write_all(&bytes).map_err(ProfileError::System)
 }
 
 fn parsed(words: &str) -> Option<(PathBuf, u32, Option<Duration>)> {
@@ -159,7 +193,7 @@ mod tests {
     #[test]
     fn words_are_a_path_a_rate_and_a_time() {
         let ten = Some(Duration::from_secs(10));
-        let rows: [(&str, Option<(&str, u32, Option<Duration>)>); 9] = [
+        let rows = [
             ("/p", Some(("/p", HZ, None))),
             ("/p,99", Some(("/p", 99, None))),
             ("/p,99,10", Some(("/p", 99, ten))),
@@ -171,8 +205,10 @@ mod tests {
             ("/p,99,10,x", None),
         ];
         for (words, wanted) in rows {
-            let wanted = wanted.map(|(path, hz, lasts)| (PathBuf::from(path), hz, lasts));
-            assert_eq!(parsed(words), wanted, "{words}");
+            let parsed = parsed(words);
+            let parsed = parsed.as_ref();
+            let got = parsed.map(|(path, hz, lasts)| (path.to_str().unwrap(), *hz, *lasts));
+            assert_eq!(got, wanted, "{words}");
         }
     }
 }

@@ -3,82 +3,20 @@
 //! One thread, one wait for all. A client is in one of three states: it is heard, it is told something, or something is waited
 //! for on its behalf. It is not read from while it is told or waited for, so it cannot pile anything up here.
 
+mod door;
+
+pub(crate) use door::{Door, Line, Place, listen};
+
 use eudaemon_core::time::Mono;
 use eudaemon_sys::clock::mono;
 use eudaemon_sys::poll::{Interest, Poll, Ready};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// Where clients come in. Non-blocking.
-#[derive(Debug)]
-pub(crate) enum Door {
-    Unix(UnixListener),
-    #[cfg_attr(not(feature = "debug-server"), allow(dead_code))]
-    Tcp(TcpListener),
-}
-
-/// The connection to one. Non-blocking.
-#[derive(Debug)]
-pub(crate) enum Line {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Door {
-    fn accept(&self) -> io::Result<Line> {
-        let line = match self {
-            Door::Unix(door) => Line::Unix(door.accept()?.0),
-            Door::Tcp(door) => Line::Tcp(door.accept()?.0),
-        };
-        match &line {
-            Line::Unix(line) => line.set_nonblocking(true)?,
-            Line::Tcp(line) => line.set_nonblocking(true)?,
-        }
-        Ok(line)
-    }
-}
-
-impl AsFd for Door {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Door::Unix(door) => door.as_fd(),
-            Door::Tcp(door) => door.as_fd(),
-        }
-    }
-}
-
-impl AsFd for Line {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Line::Unix(line) => line.as_fd(),
-            Line::Tcp(line) => line.as_fd(),
-        }
-    }
-}
-
-impl Line {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Line::Unix(line) => line.read(to),
-            Line::Tcp(line) => line.read(to),
-        }
-    }
-
-    /// Rust ignores SIGPIPE, and where somebody does not, MSG_NOSIGNAL is what std sends with on Linux.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Line::Unix(line) => line.write(bytes),
-            Line::Tcp(line) => line.write(bytes),
-        }
-    }
-}
 
 /// How much there may be of everything.
 #[derive(Clone, Copy, Debug)]
@@ -485,52 +423,5 @@ impl<C> Guest<C> {
         self.until = now + bounds.patience;
         // It may have asked the next thing already. Each answer is told whole before, so this goes no deeper than what was heard.
         self.understand(talk, now, bounds)
-    }
-}
-
-/// Where a socket's file is, to be removed by the one who made it.
-#[derive(Debug)]
-pub(crate) struct Place {
-    path: std::path::PathBuf,
-    identity: Option<(u64, u64)>,
-}
-
-/// Listens at `path`, with mode 0600 from birth. A socket at which nobody listens any more is replaced; anything else that is there is left
-/// and is an error.
-pub(crate) fn listen(path: &std::path::Path) -> io::Result<(UnixListener, Place)> {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    let about = |path| std::fs::symlink_metadata(path);
-    let listener = match eudaemon_sys::socket::listen_private(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let is_socket = about(path).is_ok_and(|about| about.file_type().is_socket());
-            let knock = eudaemon_sys::socket::connect(path);
-            let is_stale = knock
-                .as_ref()
-                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-            if !is_socket || !is_stale {
-                return Err(error);
-            }
-            std::fs::remove_file(path)?;
-            eudaemon_sys::socket::listen_private(path)?
-        }
-        other => other?,
-    };
-    let identity = about(path).ok().map(|about| (about.dev(), about.ino()));
-    let place = Place {
-        path: path.to_owned(),
-        identity,
-    };
-    Ok((listener, place))
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        use std::os::unix::fs::MetadataExt;
-        let now = std::fs::symlink_metadata(&self.path);
-        let identity = now.ok().map(|about| (about.dev(), about.ino()));
-        // After a change of root or user it cannot be; the next start replaces it.
-        if identity.is_some() && identity == self.identity {
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The control socket, asked by clients that behave and by clients that do not.
 //!
-//! Not tested here: a user that is neither root nor the service's own, who cannot open the socket of mode 0600 to begin with.
-
+//! Not tested: a client of another user namespace.
+#![allow(clippy::unwrap_used, reason = "a judge that cannot go on has failed")]
 use eudaemon::control::{Answer, CLIENTS_MAX, Commands, Control, ControlGuard, LogLevel};
 use eudaemon::health::{Health, Phase};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -207,4 +207,44 @@ fn a_socket_left_behind_is_replaced_and_a_living_one_is_not() {
     assert!(Control::bind(&world.path).is_err());
     assert_eq!(std::fs::read(&world.path).unwrap(), b"a file");
     std::fs::remove_file(&world.path).unwrap();
+}
+
+/// The mode is taken off the socket's file, so that only the kernel's word on the peer is left to refuse it.
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this very program, as another user"
+)]
+fn another_user_is_told_no() {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::CommandExt;
+    const ROLE: &str = "EUDAEMON_TEST_CONTROL";
+    if let Some(path) = std::env::var_os(ROLE) {
+        let mut told = String::new();
+        let mut client = UnixStream::connect(path).unwrap();
+        client.read_to_string(&mut told).unwrap();
+        print!("{told}");
+        return;
+    }
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        let required = std::env::var_os("EUDAEMON_REQUIRE").is_some();
+        assert!(!required, "only root can be another user");
+        eprintln!("SKIPPED: only root can be another user");
+        return;
+    }
+    let world = World::new();
+    std::fs::set_permissions(&world.path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    // Where this program was built may be closed to others.
+    let program = world.path.with_extension("program");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let asked = std::process::Command::new(&program)
+        .args(["--exact", "another_user_is_told_no", "--nocapture"])
+        .env(ROLE, &world.path)
+        .current_dir("/")
+        .uid(65534)
+        .gid(65534)
+        .output();
+    std::fs::remove_file(&program).unwrap();
+    let told = String::from_utf8(asked.unwrap().stdout).unwrap();
+    assert!(told.contains("error: user 65534 is not let in\n"), "{told}");
 }

@@ -1,6 +1,7 @@
 //! The debug server, asked over its sockets as a probe, a scraper, a browser's page and a slow client would.
 //!
 //! Not tested: a process that is not dumpable; that is seen on a finished daemon.
+#![allow(clippy::unwrap_used, reason = "a judge that cannot go on has failed")]
 #![cfg(feature = "debug-server")]
 
 use eudaemon::control::LogLevel;

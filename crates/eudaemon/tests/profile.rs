@@ -1,6 +1,7 @@
 //! A profile of this very test program: what was busy leads it, and the busiest of programs survives it.
 //!
 //! Not tested: aarch64; threads whose stacks are not made by the C library.
+#![allow(clippy::unwrap_used, reason = "a judge that cannot go on has failed")]
 #![cfg(feature = "profile")]
 
 use eudaemon::profile::{Profile, ProfileError, Target};

@@ -85,7 +85,9 @@ impl Needs {
         Needs::default()
     }
 
-    /// This file, or everything below this directory, is read. An absolute path.
+    /// This file, or everything below this directory, is read. An absolute path, which exists when the sandbox is made; a
+    /// symbolic link stands for what it leads to then. The rule is tied to the file: name the directory of a file that is
+    /// replaced by renaming. Source: `landlock(7)`.
     #[must_use]
     pub fn read(mut self, path: impl AsRef<Path>) -> Needs {
         self.read.push(path.as_ref().into());
@@ -99,7 +101,8 @@ impl Needs {
         self
     }
 
-    /// This program, or every program below this directory, is executed. An absolute path.
+    /// This program, or every program below this directory, is executed, and read. An absolute path. Of a script its
+    /// interpreter has to be named too; a loader and libraries are let in with the first.
     #[must_use]
     pub fn execute(mut self, path: impl AsRef<Path>) -> Needs {
         self.execute.push(path.as_ref().into());
@@ -113,14 +116,15 @@ impl Needs {
         self
     }
 
-    /// As [`Needs::bind_tcp`], for UDP.
+    /// As [`Needs::bind_tcp`], for UDP. No kernel guards the number of the port; without any, and without a connection,
+    /// there are no UDP sockets at all.
     #[must_use]
     pub fn bind_udp(mut self, port: u16) -> Needs {
         self.bind_udp.push(port);
         self
     }
 
-    /// It connects to this TCP port, anywhere.
+    /// It connects to this TCP port, anywhere, and so looks up names, by UDP too.
     #[must_use]
     pub fn connect_tcp(mut self, port: u16) -> Needs {
         self.connect_tcp.push(port);
@@ -134,28 +138,30 @@ impl Needs {
         self
     }
 
-    /// It opens unix sockets of its own, beside those to its manager and its log.
+    /// It opens unix sockets of its own, beside those to its manager and its log, which are open before. Where they lead is
+    /// then a matter of file permissions. Pairs (`socketpair(2)`) need nothing.
     #[must_use]
     pub fn unix_sockets(mut self) -> Needs {
         self.unix_sockets = true;
         self
     }
 
-    /// It gets along with these system calls. Without this there is no filter.
+    /// It gets along with these system calls. Without this there is no filter: neither for calls, nor for kinds of sockets,
+    /// writable code and namespaces, nor for the ways around a rule for TCP ports that Landlock alone leaves open.
     #[must_use]
     pub fn system_calls(mut self, preset: Preset) -> Needs {
         self.system_calls = Some(preset);
         self
     }
 
-    /// It keeps this capability after the drop. No other is kept.
+    /// It keeps this capability after the drop. No other is kept, in the sandbox neither.
     #[must_use]
     pub fn capability(mut self, capability: Capability) -> Needs {
         self.capabilities.push(capability);
         self
     }
 
-    /// It gets along with this much.
+    /// It gets along with this much. Bytes, seconds or a number, as the resource has it.
     #[must_use]
     pub fn limit(mut self, resource: Resource, limit: Limit) -> Needs {
         self.limits.push((resource, limit));

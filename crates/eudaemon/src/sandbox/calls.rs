@@ -206,10 +206,10 @@ fn refused(needs: &Needs, machine: Machine) -> Result<Rules, BackendError> {
         }
     };
     if !needs.has_writable_code() {
+        // pkey_mprotect too could do it; it is in no preset.
         let both = PROT_WRITE | PROT_EXEC;
         when("mmap", vec![Rule::new(vec![has(2, both)?])?]);
         when("mprotect", vec![Rule::new(vec![has(2, PROT_EXEC)?])?]);
-        when("pkey_mprotect", vec![Rule::new(vec![has(2, PROT_EXEC)?])?]);
         when("shmat", vec![Rule::new(vec![has(2, SHM_EXEC)?])?]);
     }
     let namespaces = |from: usize| -> Result<Vec<Rule>, BackendError> {

@@ -20,6 +20,8 @@ pub enum Action {
     Start,
     /// Stop it now.
     Stop,
+    /// Stop it and start it again, or just start it.
+    Restart,
     /// Say how it is.
     Status,
     /// Let it read its configuration again.
@@ -27,12 +29,13 @@ pub enum Action {
 }
 
 /// The words that name an action.
-pub(super) const NAMES: [&str; 7] = [
+pub(super) const NAMES: [&str; 8] = [
     "install",
     "remove",
     "uninstall",
     "start",
     "stop",
+    "restart",
     "status",
     "reload",
 ];
@@ -46,6 +49,7 @@ impl FromStr for Action {
             "remove" | "uninstall" => Ok(Action::Remove),
             "start" => Ok(Action::Start),
             "stop" => Ok(Action::Stop),
+            "restart" => Ok(Action::Restart),
             "status" => Ok(Action::Status),
             "reload" => Ok(Action::Reload),
             _ => Err(InstallError::UnknownAction(word.to_owned())),
@@ -60,6 +64,7 @@ impl fmt::Display for Action {
             Action::Remove => "remove",
             Action::Start => "start",
             Action::Stop => "stop",
+            Action::Restart => "restart",
             Action::Status => "status",
             Action::Reload => "reload",
         })
@@ -112,7 +117,7 @@ pub fn perform(
             out,
             &classed,
         ),
-        Action::Start | Action::Stop | Action::Reload | Action::Status => {
+        Action::Start | Action::Stop | Action::Restart | Action::Reload | Action::Status => {
             ask(action, of, target, choices, out, &classed)
         }
     }

@@ -124,6 +124,7 @@ fn ask(control: Control, letter: &str, folders: &[&Path]) -> Command {
         "d" => "down",
         "u" => "up",
         "h" => "hup",
+        "tu" => "restart",
         _ => "exit",
     };
     let mut argv: Vec<&OsStr> = match control {
@@ -159,6 +160,8 @@ pub(super) fn control(
     match action {
         Action::Start => told("u"),
         Action::Stop => told("d"),
+        // TERM, and up whatever it was.
+        Action::Restart => told("tu"),
         Action::Reload => told("h"),
         Action::Status => {
             let argv: Vec<&OsStr> = match control {

@@ -141,7 +141,7 @@ impl fmt::Display for InstallError {
             }
             InstallError::Elsewhere(system) => write!(
                 to,
-                "this machine does not run {system}: only its files can be written, below another root (--service.root)"
+                "this machine does not run {system}: only its files can be written, below another root"
             ),
             InstallError::File { verb, path, .. } => {
                 write!(to, "unable to {verb} {}", path.display())

@@ -229,6 +229,7 @@ pub(super) fn control(of: &Installation, action: Action) -> Vec<Command> {
     match action {
         Action::Start => vec![Command::new(["launchctl", "kickstart", &target])],
         Action::Stop => vec![Command::new(["launchctl", "kill", "SIGTERM", &target])],
+        Action::Restart => vec![Command::new(["launchctl", "kickstart", "-k", &target])],
         Action::Reload => vec![Command::new(["launchctl", "kill", "SIGHUP", &target])],
         Action::Status => vec![Command::new(["launchctl", "print", &target])],
         Action::Install | Action::Remove => Vec::new(),

@@ -105,6 +105,7 @@ pub(super) fn control(of: &Installation, action: Action) -> Vec<Command> {
     let word = match action {
         Action::Start => "start",
         Action::Stop => "stop",
+        Action::Restart => "restart",
         Action::Reload => "reload",
         Action::Status => "status",
         Action::Install | Action::Remove => return Vec::new(),

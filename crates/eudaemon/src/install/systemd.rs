@@ -84,6 +84,7 @@ pub(super) fn control(
         Action::Start => vec![systemctl(user, &["start"], &service)],
         // The service alone would be started again by the next connection.
         Action::Stop => vec![systemctl(user, &["stop"], &unit_names(of)?)],
+        Action::Restart => vec![systemctl(user, &["restart"], &service)],
         Action::Reload => vec![systemctl(user, &["reload"], &service)],
         Action::Status => vec![systemctl(
             user,

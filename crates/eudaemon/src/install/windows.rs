@@ -164,6 +164,11 @@ pub(super) fn control(of: &Installation, action: Action) -> Result<Vec<Command>,
     match action {
         Action::Start => run(&["sc.exe", "start", name]),
         Action::Stop => run(&["sc.exe", "stop", name]),
+        // sc.exe does not wait for a stop, so a start right behind it would be refused.
+        Action::Restart => Err(refused(
+            "restart",
+            "sc.exe has no restart; stop it, and start it when it has stopped",
+        )),
         // SERVICE_CONTROL_PARAMCHANGE.
         Action::Reload => run(&["sc.exe", "control", name, "paramchange"]),
         Action::Status => run(&["sc.exe", "query", name]),

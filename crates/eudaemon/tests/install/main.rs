@@ -8,6 +8,7 @@
 )]
 
 mod deeds;
+mod directory;
 mod scripts;
 mod systemd;
 mod words;
@@ -42,19 +43,24 @@ impl Drop for Place {
     }
 }
 
-/// Whether this program is here; says aloud when not, and fails where everything must be tested.
+/// Whether this program is somewhere in PATH; says aloud when not, and fails where everything must be tested.
 fn need(program: &str) -> bool {
-    let there = Command::new(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    told(program, there)
+}
+
+/// As [`need`], of a file.
+fn need_file(path: &str) -> bool {
+    told(path, Path::new(path).is_file())
+}
+
+fn told(what: &str, there: bool) -> bool {
     if !there {
-        eprintln!("SKIPPED: {program} is not here");
+        eprintln!("SKIPPED: {what} is not here");
         assert!(
             std::env::var_os("EUDAEMON_REQUIRE").is_none(),
-            "{program} is required"
+            "{what} is required"
         );
     }
     there

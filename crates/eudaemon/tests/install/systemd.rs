@@ -348,3 +348,34 @@ fn names_are_escaped_as_systemd_does() {
         }
     }
 }
+
+/// The unit that the guide shows is the one that is generated. `EUDAEMON_BLESS=1` writes it into the guide.
+#[test]
+fn the_guide_shows_the_unit_that_is_generated() {
+    let mut manifest = Manifest::new("hello");
+    manifest.description = "Says hello to whoever connects".into();
+    manifest.needs = Needs::new()
+        .bind_tcp(8080)
+        .system_calls(Preset::NetworkServer);
+    let plan = plan(&Installation::new(manifest, "/usr/local/bin/hello"), 252);
+    let unit = text(&plan, "hello.service");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/install.md");
+    let guide = std::fs::read_to_string(path).expect("the guide");
+    let (before, rest) = guide.split_once("```ini\n").expect("the unit");
+    let (shown, after) = rest.split_once("```\n").expect("its end");
+    if std::env::var_os("EUDAEMON_BLESS").is_some() {
+        std::fs::write(path, format!("{before}```ini\n{unit}```\n{after}"))
+            .expect("a written guide");
+    } else {
+        assert_eq!(shown, unit);
+    }
+    if !need("systemd-analyze") {
+        return;
+    }
+    // Other versions count differently.
+    let version = output(Command::new("systemd-analyze").arg("--version"));
+    if version.stdout.starts_with(b"systemd 252 ") {
+        let score = exposure(unit.as_bytes());
+        assert!(guide.contains(&format!("gives it {score:.1}:")), "{score}");
+    }
+}

@@ -1,0 +1,223 @@
+//! A service directory under the scanners themselves: Debian's daemontools and runit, and ours where it was built
+//! (`EUDAEMON_BIN`).
+
+use super::words::each;
+use super::{Place, hello, installation, need_file, output};
+use eudaemon::install::{Action, Choices, Control, Target, perform};
+use std::ffi::OsString;
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a judge waits for what must happen.
+const SOON: Duration = Duration::from_secs(60);
+
+/// A scanner, and how its supervisors are ended.
+struct Scanner<'a> {
+    child: Child,
+    place: &'a Place,
+    path: OsString,
+    exit: &'static [&'static str],
+}
+
+impl Drop for Scanner<'_> {
+    fn drop(&mut self) {
+        // The link first, so that no supervisor is started again.
+        let _ = fs::remove_file(self.place.path("scan/hello"));
+        let home = self.place.path("root/etc/sv/hello");
+        let _ = Command::new(self.exit[0])
+            .args(&self.exit[1..])
+            .args([home.clone(), home.join("log")])
+            .env("PATH", &self.path)
+            .stderr(Stdio::null())
+            .status();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Everything that is written into a FIFO until it is closed, or nothing in time.
+fn heard(fifo: &Path) -> Option<Vec<u8>> {
+    let (to, from) = mpsc::channel();
+    let fifo = fifo.to_owned();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if fs::File::open(fifo)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .is_ok()
+        {
+            let _nobody_waits = to.send(bytes);
+        }
+    });
+    from.recv_timeout(SOON).ok()
+}
+
+fn runs_under(control: Control, scanner: &[&str], path: &str, exit: &'static [&'static str]) {
+    let place = Place::new("scanned");
+    let fifo = place.path("told");
+    assert!(output(Command::new("mkfifo").arg(&fifo)).status.success());
+    let program = place.path("a program's \"name\"");
+    let ready = match control {
+        Control::Eudaemon => "echo >&3 || exit 1\n",
+        _ => "",
+    };
+    let script = format!(
+        "#!/bin/sh\n{ready}{{ for word; do printf '%s\\0' \"$word\"; done; printf '%s\\0' \"$ODD\" \"$(umask)\"; }} >'{}'\necho it told\nexec sleep 1000000\n",
+        fifo.display()
+    );
+    fs::write(&program, script).expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("our own file");
+
+    let mut one = installation(hello());
+    one.program = program;
+    one.user = Some("root".into());
+    one.words = each();
+    one.environment = vec![("ODD".into(), "it's \"$HOME\"\n\\".into())];
+    one.root = place.path("root");
+    fs::create_dir(place.path("root")).expect("a root");
+    let target = Target::Daemontools {
+        scan: "/service".into(),
+        control,
+    };
+    perform(
+        Action::Install,
+        &one,
+        &target,
+        Choices::default(),
+        &mut std::io::sink(),
+    )
+    .expect("installed");
+    assert_eq!(
+        fs::read_link(place.path("root/service/hello")).expect("a link"),
+        Path::new("/etc/sv/hello")
+    );
+
+    // The link leads to the real root; here one leads to the place.
+    fs::create_dir(place.path("scan")).expect("a directory");
+    symlink(place.path("root/etc/sv/hello"), place.path("scan/hello")).expect("a link");
+    let child = Command::new(scanner[0])
+        .args(&scanner[1..])
+        .arg(place.path("scan"))
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a scanner");
+    let _scanner = Scanner {
+        child,
+        place: &place,
+        path: path.into(),
+        exit,
+    };
+    let bytes = heard(&fifo).expect("the service told its words");
+    let mut expected = one.words.clone();
+    expected.push("--service.uid=root".into());
+    if control == Control::Eudaemon {
+        expected.push("--service.notify-fd=3".into());
+    }
+    expected.extend(["it's \"$HOME\"\n\\".into(), "0027".into()]);
+    let expected: Vec<u8> = expected
+        .iter()
+        .flat_map(|word| [word.as_bytes(), b"\0"].concat())
+        .collect();
+    assert!(
+        bytes == expected,
+        "{}\n{}",
+        String::from_utf8_lossy(&bytes),
+        String::from_utf8_lossy(&expected)
+    );
+
+    // Asked as an administrator would, by the manager's own program.
+    one.search = path.into();
+    let target = Target::Daemontools {
+        scan: place.path("scan"),
+        control,
+    };
+    let ask = |action| {
+        let mut told = Vec::new();
+        let done = perform(action, &one, &target, Choices::default(), &mut told);
+        (
+            done.unwrap_or_else(|error| panic!("{error}")).code(),
+            String::from_utf8_lossy(&told).into_owned(),
+        )
+    };
+    let (code, told) = ask(Action::Status);
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(ask(Action::Stop).0, 0);
+    // Down when TERM has ended it: each look asks a program, which takes its while.
+    let begun = std::time::Instant::now();
+    while ask(Action::Status).0 != 3 {
+        assert!(begun.elapsed() < SOON, "{}", ask(Action::Status).1);
+    }
+    assert_eq!(ask(Action::Restart).0, 0);
+    while ask(Action::Status).0 != 0 {
+        assert!(begun.elapsed() < SOON, "{}", ask(Action::Status).1);
+    }
+}
+
+/// Our programs by their names; nothing when they were not built.
+fn ours(place: &Place) -> Option<String> {
+    let Some(binary) = std::env::var_os("EUDAEMON_BIN").map(PathBuf::from) else {
+        eprintln!("SKIPPED: EUDAEMON_BIN names no binary of ours");
+        assert!(
+            std::env::var_os("EUDAEMON_REQUIRE").is_none(),
+            "EUDAEMON_BIN is required"
+        );
+        return None;
+    };
+    let binary = binary.canonicalize().expect("EUDAEMON_BIN is there");
+    for name in [
+        "eudaemon",
+        "svscan",
+        "supervise",
+        "svc",
+        "svok",
+        "svstat",
+        "multilog",
+    ] {
+        symlink(&binary, place.path(name)).expect("a link");
+    }
+    Some(format!("{}:/usr/bin:/bin", place.0.display()))
+}
+
+const HOST: &str = "/usr/bin:/usr/sbin:/bin:/sbin";
+
+#[test]
+fn it_runs_under_daemontools() {
+    if need_file("/usr/bin/svscan") {
+        runs_under(
+            Control::Svc,
+            &["/usr/bin/svscan"],
+            HOST,
+            &["/usr/bin/svc", "-dx"],
+        );
+    }
+}
+
+#[test]
+fn it_runs_under_runit() {
+    if need_file("/usr/bin/runsvdir") {
+        runs_under(
+            Control::Sv,
+            &["/usr/bin/runsvdir"],
+            HOST,
+            &["/usr/bin/sv", "force-shutdown"],
+        );
+    }
+}
+
+#[test]
+fn it_runs_under_our_own() {
+    let place = Place::new("ours");
+    if let Some(path) = ours(&place) {
+        let svscan = place.path("svscan").display().to_string();
+        runs_under(Control::Svc, &[&svscan], &path, &["svc", "-dx"]);
+        runs_under(Control::Eudaemon, &[&svscan], &path, &["svc", "-dx"]);
+    }
+}

@@ -78,6 +78,32 @@ impl Error {
     }
 }
 
+/// The class of an error: what its own kind says, for those of this library, or what the system's says.
+fn class(error: &(dyn StdError + 'static)) -> Exit {
+    use crate::{install, logging, pidfile, privileges};
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return suggested(error);
+    }
+    if let Some(error) = error.downcast_ref::<pidfile::PidfileError>() {
+        return error.exit();
+    }
+    if let Some(error) = error.downcast_ref::<privileges::PrivError>() {
+        return error.exit();
+    }
+    if let Some(error) = error.downcast_ref::<install::InstallError>() {
+        return error.exit();
+    }
+    #[cfg(feature = "sandbox")]
+    if let Some(error) = error.downcast_ref::<crate::sandbox::SandboxError>() {
+        return error.exit();
+    }
+    if error.is::<logging::LogError>() || error.is::<crate::detach::DetachError>() {
+        return Exit::Config;
+    }
+    // Of others, the system's error below them.
+    error.source().map_or(Exit::Failed, class)
+}
+
 /// The class an error of the system suggests. Deliberately short: what is not plainly one thing is [`Exit::Failed`].
 fn suggested(error: &io::Error) -> Exit {
     use io::ErrorKind as Kind;
@@ -98,9 +124,7 @@ fn suggested(error: &io::Error) -> Exit {
 impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Error {
         let any: &(dyn StdError + 'static) = &error;
-        let exit = any
-            .downcast_ref::<io::Error>()
-            .map_or(Exit::Failed, suggested);
+        let exit = class(any);
         Error {
             exit,
             attempts: Vec::new(),

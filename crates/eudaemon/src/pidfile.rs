@@ -6,6 +6,7 @@
 //!
 //! Under a supervisor no such file is needed: it knows its child.
 
+use crate::Exit;
 use eudaemon_sys::file::{About, Folder};
 use std::ffi::OsStr;
 use std::fmt;
@@ -97,6 +98,26 @@ pub enum PidfileError {
         /// Why not.
         error: io::Error,
     },
+}
+
+impl PidfileError {
+    /// Its class: somebody else runs, the path is not one to write to, or what the system said.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            PidfileError::AlreadyRunning { .. } => Exit::Unavailable,
+            PidfileError::NotAPlainFile { .. }
+            | PidfileError::Foreign { .. }
+            | PidfileError::Linked { .. }
+            | PidfileError::NoName { .. } => Exit::Config,
+            PidfileError::System { error, .. }
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Exit::NoPermission
+            }
+            PidfileError::System { .. } => Exit::CannotCreate,
+        }
+    }
 }
 
 impl fmt::Display for PidfileError {

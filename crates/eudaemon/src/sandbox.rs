@@ -30,6 +30,7 @@ mod report;
 
 pub use report::{Lack, Mechanism, Report, Row, Standing, Wish};
 
+use crate::Exit;
 use crate::needs::Needs;
 use eudaemon_core::capability::Set;
 use eudaemon_core::limits::{Limit, Resource};
@@ -249,6 +250,18 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Its class: what was asked for must be changed, or the program must, or the system refused.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            SandboxError::Threads { .. } | SandboxError::Forked => Exit::Software,
+            SandboxError::Relative { .. }
+            | SandboxError::Path { .. }
+            | SandboxError::Missing { .. } => Exit::Config,
+            SandboxError::Kernel { .. } => Exit::System,
+        }
+    }
+
     fn kernel(step: &'static str, source: io::Error) -> SandboxError {
         SandboxError::Kernel { step, source }
     }

@@ -76,7 +76,7 @@ pub(crate) const ROWS: &[Row] = &[
     row!(
         "do",
         Value("ACTION"),
-        "install, remove, start, stop, status or reload the service instead of running it",
+        "install, remove, start, stop, restart, status or reload the service instead of running it",
     ),
     row!(
         "cpuprofile",

@@ -283,7 +283,7 @@ fn text(text: &str) -> Result<String, String> {
 
 fn action(text: &str) -> Result<Action, String> {
     text.parse()
-        .map_err(|_| "install, remove, start, stop, status or reload".to_owned())
+        .map_err(|_| "install, remove, start, stop, restart, status or reload".to_owned())
 }
 
 fn target(text: &str) -> Result<LogTarget, String> {

@@ -109,6 +109,10 @@ impl LogLevel for LevelHandle {
         self.set(level);
         Ok(())
     }
+
+    fn levels(&self) -> Vec<String> {
+        crate::logging::LEVELS.map(|level| level.to_string()).into()
+    }
 }
 
 /// Does what `--service.do` asks for.

@@ -115,7 +115,30 @@ mod tests {
             let rest = &VARIABLES[at + 1..];
             assert!(rest.iter().all(|other| other.0 != row.0), "{}", row.0);
         }
-        assert!(to_the_process().any(|name| name == "NOTIFY_SOCKET"));
-        assert!(to_the_process().all(|name| name != "PATH"));
+    }
+
+    #[test]
+    fn what_speaks_to_a_manager_or_names_descriptors_goes() {
+        let goes = |name: &str| to_the_process().any(|gone| gone == name);
+        for name in [
+            "NOTIFY_SOCKET",
+            "WATCHDOG_PID",
+            "WATCHDOG_USEC",
+            "FDSTORE",
+            "LISTEN_PID",
+            "LISTEN_PIDFDID",
+            "LISTEN_FDS",
+            "LISTEN_FDNAMES",
+            "MAINPID",
+            "SYSTEMD_EXEC_PID",
+            "CREDENTIALS_DIRECTORY",
+            "MEMORY_PRESSURE_WATCH",
+            "EUDAEMON_DETACH",
+        ] {
+            assert!(goes(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "LANG", "INVOCATION_ID", "JOURNAL_STREAM"] {
+            assert!(!goes(name), "{name}");
+        }
     }
 }

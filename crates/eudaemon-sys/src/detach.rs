@@ -18,6 +18,9 @@ use std::os::unix::ffi::OsStrExt;
 /// What the process that waits tells its parent to die of, which nobody else sends to the one between.
 const PARENT_DIED: libc::c_int = libc::SIGUSR1;
 
+/// An argument that is not used, as wide as the kernel reads it.
+const NONE: libc::c_ulong = 0;
+
 /// Which process this is, after the forks.
 #[derive(Debug)]
 pub enum Side {
@@ -210,7 +213,10 @@ pub fn execute_away(program: impl FnOnce(i32) -> io::Result<Again>) -> io::Resul
     }
     // SAFETY: without CLONE_VM this is fork(2), with all that follows in its own memory. WHY NOT libc's fork: it would run
     // the handlers of pthread_atfork, which may wait for threads that are not here.
-    let daemon = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    let daemon = unsafe {
+        let flags = libc::SIGCHLD as libc::c_ulong;
+        libc::syscall(libc::SYS_clone, flags, NONE, NONE, NONE, NONE)
+    };
     if daemon == 0 {
         let errno = again.execute(says.as_raw_fd());
         say_raw(says.as_raw_fd(), &not_executed(errno));
@@ -241,7 +247,15 @@ fn tell_the_end(daemon: libc::pid_t, says: RawFd, waits: rustix::process::Pid) -
         unsafe { libc::_exit(111) }
     }
     // SAFETY: takes numbers only (prctl(2), PR_SET_PDEATHSIG).
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, PARENT_DIED, 0, 0, 0) };
+    unsafe {
+        libc::prctl(
+            libc::PR_SET_PDEATHSIG,
+            PARENT_DIED as libc::c_ulong,
+            NONE,
+            NONE,
+            NONE,
+        )
+    };
     say_raw(says, &started(daemon.unsigned_abs()));
     // SAFETY: sigset_t is plain memory, and sigemptyset initialises all of it.
     let set = unsafe {

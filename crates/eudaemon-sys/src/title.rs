@@ -205,10 +205,10 @@ impl Page {
         let rc = unsafe {
             libc::prctl(
                 libc::PR_SET_MM,
-                libc::PR_SET_MM_MAP,
+                libc::PR_SET_MM_MAP as libc::c_ulong,
                 &raw const map,
                 size_of::<MemoryMap>(),
-                0,
+                0 as libc::c_ulong,
             )
         };
         if rc == 0 {

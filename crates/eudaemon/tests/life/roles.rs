@@ -115,17 +115,13 @@ fn away() -> ExitCode {
                 eudaemon_sys::clock::pause(std::time::Duration::from_secs(60));
             }
         }
-        // Ready when the test says so.
-        "late" => {
-            crate::stage::until("go", || std::fs::exists("go").expect("ours").then_some(()));
-            match away.ready() {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    let is = matches!(error, DetachError::NobodyWaits);
-                    std::fs::write("late", format!("{is}")).expect("our own directory");
-                    ExitCode::FAILURE
-                }
-            }
+        // Ready when who waited is dead already, which it is told by a TERM.
+        "deserted" => {
+            crate::stage::until("a request to end", early::asked);
+            let error = away.ready().expect_err("nobody waits");
+            let is = matches!(error, DetachError::NobodyWaits);
+            std::fs::write("late", format!("{is}")).expect("our own directory");
+            ExitCode::FAILURE
         }
         other => panic!("no part {other:?}"),
     }

@@ -131,6 +131,13 @@ impl Drop for Started {
     }
 }
 
+impl Started {
+    /// What a shell would say of its end, which must come.
+    pub fn code(&mut self) -> i32 {
+        code(until("its end", || self.0.try_wait().expect("our child")))
+    }
+}
+
 /// Ends a process that is no child of ours, whatever it does.
 pub struct Kill(pub u32);
 

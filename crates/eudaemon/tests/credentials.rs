@@ -7,7 +7,7 @@ use std::path::PathBuf;
 fn scratch(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("eud-credentials-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir(&path).unwrap();
+    std::fs::create_dir(&path).expect("a new directory");
     path
 }
 

@@ -12,7 +12,7 @@ use std::sync::mpsc::channel;
 fn scratch(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("eud-pressure-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir(&path).unwrap();
+    std::fs::create_dir(&path).expect("a new directory");
     path
 }
 
@@ -108,7 +108,11 @@ fn the_kernel_tells() {
     let many = std::thread::available_parallelism().unwrap().get() * 3;
     std::thread::scope(|scope| {
         for _ in 0..many {
-            scope.spawn(|| while !done.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         let came = told.recv();
         done.store(true, Ordering::Relaxed);

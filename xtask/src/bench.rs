@@ -8,10 +8,11 @@
 //! nothing else is seen (`--scratch /tmp` shows that).
 //!
 //! The programs that are no supervisors (loggers, time filters, links of a chain) are measured one by one, in `programs`, beside what
-//! the kernel alone needs. `--quick` tells whether everything still runs, not how fast it is.
+//! the kernel alone needs; so is what the library says to a manager, in `messages`. `--quick` tells whether everything still runs, not how fast it is.
 //!
 //! Not measured: services with loggers, more than one tree, machines under memory pressure.
 
+mod messages;
 pub(crate) mod process;
 mod programs;
 pub(crate) mod subject;
@@ -101,7 +102,7 @@ impl Options {
 /// Everything `--only` chooses from.
 fn known() -> Vec<String> {
     let all = STAGES.into_iter().chain(programs::SCENES);
-    all.map(str::to_owned).collect()
+    all.chain(messages::SCENES).map(str::to_owned).collect()
 }
 
 /// A place in memory, if this machine has one.
@@ -164,6 +165,15 @@ fn work(args: &[String]) -> Outcome {
             title: format!("programs, {} rounds", options.rounds),
             samples,
             columns: subjects,
+        });
+    }
+    if messages::SCENES.iter().any(|scene| options.wants(scene)) {
+        let mut samples = Samples::new();
+        messages::play(&options, &mut samples)?;
+        tables.push(table::Table {
+            title: format!("messages to a manager, {} rounds", options.rounds),
+            samples,
+            columns: messages::subjects(),
         });
     }
     notes.push(format!("load averages after: {}", process::load()));

@@ -342,7 +342,7 @@ fn what_a_manager_would_not_say_is_said() {
     );
     assert_eq!(manager.status().as_deref(), Some("first line"));
     assert!(matches!(
-        manager.wait_ready(Duration::ZERO),
+        manager.wait_status("never said", Duration::ZERO),
         Err(Failure::Late { .. })
     ));
 }

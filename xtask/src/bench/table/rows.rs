@@ -235,4 +235,16 @@ pub const ROWS: &[Row] = &[
         "µs",
         Goal::Of("daemontools", 0.25),
     ),
+    row(
+        "message-ready",
+        "one READY=1 to a manager",
+        "ns",
+        Goal::Of("kernel", 1.2),
+    ),
+    row(
+        "message-watchdog",
+        "one WATCHDOG=1 to a manager",
+        "ns",
+        Goal::Of("kernel", 1.2),
+    ),
 ];

@@ -45,7 +45,7 @@ pub(super) fn who(
         (Supplementary::Account, None) => vec![gid],
     };
     for number in groups.iter().chain([&gid]) {
-        check_number(*number, user)?;
+        check_number(*number, group.unwrap_or(user))?;
     }
     if !allow_root && (gid == 0 || groups.contains(&0)) {
         return Err(PrivError::RootGroup(
@@ -95,13 +95,11 @@ fn find_user(user: &str) -> Result<Found, PrivError> {
 }
 
 fn find_group(group: &str) -> Result<u32, PrivError> {
-    let gid = match accounts::find_group(group.as_bytes()) {
-        Ok(gid) => gid,
-        Err(Trouble::Unknown) => number(group)?.ok_or_else(|| PrivError::NoGroup(group.into()))?,
-        Err(trouble) => return Err(trouble_of(trouble, group)),
-    };
-    check_number(gid, group)?;
-    Ok(gid)
+    match accounts::find_group(group.as_bytes()) {
+        Ok(gid) => Ok(gid),
+        Err(Trouble::Unknown) => number(group)?.ok_or_else(|| PrivError::NoGroup(group.into())),
+        Err(trouble) => Err(trouble_of(trouble, group)),
+    }
 }
 
 /// What is plainly a number; -1, however it is written, is refused with its reason.

@@ -1,6 +1,10 @@
 //! A service's log as others see it: a journal of our own at the other end, and standard error of a finished program.
 //!
 //! Not tested here: systemd's own journal (that needs systemd as process 1: `crates/eudaemon-lab/tests/journal.rs`).
+#![allow(
+    clippy::unwrap_used,
+    reason = "a step that fails is the test's failure"
+)]
 #![allow(clippy::disallowed_methods, reason = "starts the program it judges")]
 
 use eudaemon::Activation;

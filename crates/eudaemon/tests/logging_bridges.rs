@@ -1,4 +1,8 @@
 //! The log as the end of `tracing` and of `log`.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a step that fails is the test's failure"
+)]
 #![cfg(all(feature = "tracing", feature = "log"))]
 
 use eudaemon::Activation;

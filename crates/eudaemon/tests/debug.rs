@@ -281,3 +281,25 @@ fn a_profile_is_waited_for_and_nobody_waits_with_it() {
         + 4;
     assert_eq!(&told[end..end + 3], [0x1f, 0x8b, 8]);
 }
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_runtime_tells_its_numbers() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).build().unwrap();
+    let server = Server::bind(&"tcp:127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = server.local().unwrap();
+    let state = State::new(Health::new(), Registry::new()).runtime(runtime.handle().clone());
+    let _guard = server.serve(state).unwrap();
+    let _task = runtime.spawn(std::future::pending::<()>());
+    let mut client = TcpStream::connect(address).unwrap();
+    client
+        .write_all(b"GET /debug/tasks HTTP/1.0\r\n\r\n")
+        .unwrap();
+    let mut told = String::new();
+    client.read_to_string(&mut told).unwrap();
+    assert!(
+        told.contains("runtime: 1 workers, 1 tasks alive, "),
+        "{told}"
+    );
+}

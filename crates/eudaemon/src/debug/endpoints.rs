@@ -236,8 +236,21 @@ fn profile(_: &State, request: &Request) -> Served {
     match Profile::start(hz) {
         Ok(profile) => {
             let until = eudaemon_sys::clock::mono() + Duration::from_secs(seconds.into());
-            Served::Profile(profile, until)
+            Served::Later(until, Box::new(move || ended(profile)))
         }
         Err(error) => Served::Now(unable("take a profile", &error)),
+    }
+}
+
+#[cfg(feature = "profile")]
+fn ended(profile: crate::profile::Profile) -> Reply {
+    match profile.stop() {
+        Ok(body) => Reply {
+            status: 200,
+            kind: "application/octet-stream",
+            allow: None,
+            body,
+        },
+        Err(error) => unable("end the profile", &error),
     }
 }

@@ -20,15 +20,16 @@ pub(super) struct Client {
 /// What an endpoint answers.
 pub(super) enum Served {
     Now(Reply),
-    /// A profile, until that moment.
-    #[cfg(feature = "profile")]
-    Profile(crate::profile::Profile, Mono),
+    /// At that moment. Dropping what would answer ends what is being done.
+    #[cfg_attr(not(feature = "profile"), allow(dead_code))]
+    Later(Mono, Answer),
 }
 
+pub(super) type Answer = Box<dyn FnOnce() -> Reply + Send>;
+
 struct Job {
-    #[cfg(feature = "profile")]
-    profile: crate::profile::Profile,
     until: Mono,
+    answer: Answer,
     request: Request,
 }
 
@@ -50,11 +51,10 @@ impl Talk for Requests {
         };
         match endpoints::serve(&self.state, &request) {
             Served::Now(reply) => said(reply, &request),
-            #[cfg(feature = "profile")]
-            Served::Profile(profile, until) => {
+            Served::Later(until, answer) => {
                 client.job = Some(Job {
-                    profile,
                     until,
+                    answer,
                     request,
                 });
                 Next::Wait(Some(until))
@@ -71,7 +71,7 @@ impl Talk for Requests {
             client.job = Some(job);
             return Next::Wait(Some(until));
         }
-        finish(job)
+        said((job.answer)(), &job.request)
     }
 
     fn overlong(&self) -> Vec<u8> {
@@ -85,25 +85,6 @@ impl Talk for Requests {
     fn full(&self) -> Vec<u8> {
         Reply::text(503, "too many clients").bytes(false, false)
     }
-}
-
-#[cfg(feature = "profile")]
-fn finish(job: Job) -> Next {
-    let reply = match job.profile.stop() {
-        Ok(body) => Reply {
-            status: 200,
-            kind: "application/octet-stream",
-            allow: None,
-            body,
-        },
-        Err(error) => endpoints::unable("end the profile", &error),
-    };
-    said(reply, &job.request)
-}
-
-#[cfg(not(feature = "profile"))]
-fn finish(job: Job) -> Next {
-    said(Reply::text(404, "there is no such page"), &job.request)
 }
 
 fn said(reply: Reply, request: &Request) -> Next {

@@ -34,6 +34,7 @@ pub mod process;
 pub mod profile;
 pub mod program;
 pub mod record;
+pub mod replace;
 pub mod shared;
 pub mod signal;
 pub mod socket;

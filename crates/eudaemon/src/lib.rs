@@ -43,6 +43,7 @@ mod service;
 mod shared;
 mod start;
 mod stop;
+pub mod successor;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod told;

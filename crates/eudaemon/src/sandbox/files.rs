@@ -14,12 +14,13 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::Path;
 
-/// What every program reads beside its own: the time zone, randomness, itself, and how many processors it may use, which
-/// std and tokio look up there. Those that are not there are left out.
+/// What every program reads beside its own: the time zone, randomness, itself, whose symbols make a backtrace, and how many
+/// processors it may use, which std looks up there. Those that are not there are left out.
 const ALWAYS_READ: &[&str] = &[
     "/dev/urandom",
     "/etc/localtime",
     "/proc/self",
+    "/proc/self/exe",
     "/sys/devices/system/cpu",
     "/sys/fs/cgroup",
     "/usr/share/zoneinfo",

@@ -46,6 +46,7 @@ fn paths() {
             (of("list=/"), EACCES),
             (of("read=/proc/1/environ"), EACCES),
             (of("read=/proc/self/status"), OK),
+            (of("read=/proc/self/exe"), OK),
             (of("read=/dev/urandom"), OK),
             (of("write=/dev/null"), OK),
         ];

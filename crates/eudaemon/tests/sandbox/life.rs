@@ -11,6 +11,10 @@ use std::process::Stdio;
 pub const ALL: &[Test] = &[
     ("a_server_of_threads_serves", || serves("serve", 1)),
     ("a_server_of_tokio_serves", || serves("serve-tokio", 50)),
+    ("a_name_becomes_an_address", || {
+        let told = tell(&["connect-any", "server", "--", "name=localhost:80"]);
+        told.is("name=localhost:80", OK);
+    }),
     ("limits_hold", limits),
     ("it_composes_with_a_chroot_and_a_drop", dropped),
     ("it_is_not_taken_over_a_fork", || {

@@ -253,10 +253,11 @@ fn program(
             false => deed::found(word, search),
         }
     });
-    if let Some(called) = called.map(|path| tidied(&path)) {
-        if called.is_absolute() && same(&called) {
-            return Ok(called);
-        }
+    if let Some(called) = called.map(|path| tidied(&path))
+        && called.is_absolute()
+        && same(&called)
+    {
+        return Ok(called);
     }
     if replaced {
         return Err(wrong(

@@ -286,7 +286,7 @@ fn needs_become_directives() {
     has("WatchdogSec=1500ms");
     has("TimeoutStopSec=35s");
     has("RestartPreventExitStatus=64 77 78");
-    has("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_VSOCK");
+    has("RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX AF_VSOCK");
     has("SystemCallFilter=~@privileged @resources");
     has_not("MemoryDenyWriteExecute");
     has_not("SocketBindDeny");

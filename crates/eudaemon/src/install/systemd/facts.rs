@@ -66,7 +66,10 @@ impl<'a> Facts<'a> {
     /// Whether it uses IP, by itself or on a socket it is given.
     pub(super) fn has_network(&self) -> bool {
         let mut given = self.sockets.iter().flat_map(|group| &group.addresses);
-        self.needs().has_network() || given.any(|address| address.ip().is_some())
+        self.needs().has_network()
+            || self.keeps(Capability::NetAdmin)
+            || self.keeps(Capability::NetRaw)
+            || given.any(|address| address.ip().is_some())
     }
 
     pub(super) fn has_vsock(&self) -> bool {

@@ -118,20 +118,21 @@ pub(super) const ROWS: &[Row] = &[
         unless(facts.keeps(Capability::Fsetid))
     }),
     row("RestrictAddressFamilies", 0, |facts| {
-        let mut families = vec!["AF_UNIX"];
-        if facts.has_network() {
-            families.extend(["AF_INET", "AF_INET6"]);
+        let mut families = facts.needs().address_families();
+        // The manager and the log. And glibc's getaddrinfo asks the kernel which addresses this machine has.
+        let more = [
+            ("AF_UNIX", true),
+            ("AF_INET", facts.has_network()),
+            ("AF_INET6", facts.has_network()),
+            ("AF_NETLINK", facts.connects()),
+            ("AF_VSOCK", facts.has_vsock()),
+        ];
+        for (family, wanted) in more {
+            if wanted && !families.contains(&family) {
+                families.push(family);
+            }
         }
-        // glibc's getaddrinfo asks the kernel which addresses this machine has.
-        if facts.connects() || facts.keeps(Capability::NetAdmin) {
-            families.push("AF_NETLINK");
-        }
-        if facts.keeps(Capability::NetRaw) {
-            families.push("AF_PACKET");
-        }
-        if facts.has_vsock() {
-            families.push("AF_VSOCK");
-        }
+        families.sort_unstable();
         when(true, families.join(" "))
     }),
     row("LockPersonality", 0, |_| when(true, "yes")),
@@ -314,8 +315,8 @@ const GROUPS: &[(Capability, &str)] = &[
     (Capability::Bpf, "bpf"),
 ];
 
-/// With a preset: what it allows, what its capabilities are for, and what the service confines itself with. Without one:
-/// all but what only a system's own programs call.
+/// With a preset: what it allows, and what its capabilities and limits are for. Without one: all but what only a system's
+/// own programs call.
 fn system_calls(facts: &Facts<'_>) -> Vec<String> {
     let mut needed: Vec<&str> = Vec::new();
     for (capability, group) in GROUPS {
@@ -323,39 +324,32 @@ fn system_calls(facts: &Facts<'_>) -> Vec<String> {
             needed.push(group);
         }
     }
-    if facts.needs().preset().is_none() {
-        let denied = [
-            "@clock",
-            "@cpu-emulation",
-            "@debug",
-            "@module",
-            "@mount",
-            "@obsolete",
-            "@raw-io",
-            "@reboot",
-            "@swap",
-        ];
-        let denied: Vec<&str> = denied
-            .into_iter()
-            .filter(|group| !needed.contains(group))
-            .collect();
+    let Some(preset) = facts.needs().preset() else {
+        let denied = DENIED.iter().copied();
+        let denied: Vec<&str> = denied.filter(|group| !needed.contains(group)).collect();
         return vec![format!("~{}", denied.join(" "))];
-    }
-    let mut lines = vec![
-        "@system-service".to_owned(),
-        "~@privileged @resources".to_owned(),
-    ];
-    // It gives up what it has, by itself.
-    needed.extend([
-        "capset",
-        "seccomp",
-        "landlock_create_ruleset",
-        "landlock_add_rule",
-        "landlock_restrict_self",
-    ]);
+    };
+    // A process gives up its own capabilities, and sets its own limits.
+    needed.push("capset");
     if !facts.needs().limits().is_empty() {
         needed.extend(["setrlimit", "prlimit64"]);
     }
-    lines.push(needed.join(" "));
+    let lines = preset.system_call_filter().iter();
     lines
+        .map(|line| (*line).to_owned())
+        .chain([needed.join(" ")])
+        .collect()
 }
+
+/// What nobody needs who has no capability for it.
+const DENIED: [&str; 9] = [
+    "@clock",
+    "@cpu-emulation",
+    "@debug",
+    "@module",
+    "@mount",
+    "@obsolete",
+    "@raw-io",
+    "@reboot",
+    "@swap",
+];

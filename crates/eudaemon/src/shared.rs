@@ -310,8 +310,8 @@ impl Shared {
                 log.warning(format_args!("unable to tell the manager: {error}"));
             }
         };
-        // The manager has heard nothing for half its time by then, and it is of no use to let it wait for the other half.
-        let patience = Patience::Trigger(interval / 2);
+        // A lease that ran out is no slip of the scheduler after that, and the manager need not wait for the rest of its time.
+        let patience = Patience::Trigger(interval / 4);
         Ok(Some(self.health.watch(interval, patience, say)?))
     }
 }

@@ -1,0 +1,203 @@
+//! Services that do what the tests need, each a `main` of its own.
+
+use eudaemon::{Builder, Error, Event, Exit, Handle, Manifest, Result, Runnable, Running};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Where the test and its role meet: a directory.
+fn folder() -> std::path::PathBuf {
+    std::env::var_os(super::stage::FOLDER)
+        .expect("the stage sets it")
+        .into()
+}
+
+/// Says something to the test.
+fn note(name: &str, text: impl AsRef<[u8]>) {
+    let folder = folder();
+    let fresh = folder.join(format!(".{name}"));
+    std::fs::write(&fresh, text).expect("the test's own directory");
+    std::fs::rename(fresh, folder.join(name)).expect("the test's own directory");
+}
+
+/// Waits until the test says something.
+fn heard(name: &str) {
+    let path = folder().join(name);
+    while !path.exists() {
+        std::thread::yield_now();
+    }
+}
+
+fn reloading(name: &str) -> Builder {
+    let mut manifest = Manifest::new(name);
+    manifest.reloads = true;
+    Builder::of(manifest)
+}
+
+pub fn play(role: &OsStr) -> ExitCode {
+    match role.to_str().expect("ours") {
+        "plain" => Builder::new("plain").run(|_| {
+            Ok(|cx: Running| {
+                cx.status("at work");
+                cx.ready();
+                cx.ready();
+                cx.stop().wait();
+                note("stopped", "");
+                Ok(())
+            })
+        }),
+        "reload" => reloading("reload").run(|_| {
+            Ok(|mut cx: Running| {
+                cx.ready();
+                let mut done = 0;
+                loop {
+                    match cx.wait() {
+                        Event::Reload(reload) if Path::new(&folder().join("wrong")).exists() => {
+                            reload.failed("line 3: no such thing");
+                        }
+                        Event::Reload(reload) => {
+                            done += 1;
+                            cx.status(format_args!("reloaded {done}"));
+                            reload.done();
+                        }
+                        _ => return Ok(()),
+                    }
+                }
+            })
+        }),
+        // The reload of a thread of its own, which panics the first time.
+        "reload-thread" => Builder::new("reload-thread").run(|_| {
+            Ok(|cx: Running| {
+                cx.on_reload(|| {
+                    heard("go");
+                    Ok(())
+                })?;
+                cx.ready();
+                cx.stop().wait();
+                Ok(())
+            })
+        }),
+        "runnable" => reloading("runnable").start(|_| Ok(Machine)),
+        "future" => Builder::new("future").run_async(|_| {
+            Ok(|mut cx: Running| async move {
+                cx.ready();
+                loop {
+                    match cx.next_event().await {
+                        Event::Reload(reload) => reload.done(),
+                        _ => break,
+                    }
+                }
+                cx.stop().cancelled().await;
+                Ok(())
+            })
+        }),
+        // Started, and says so when it is told to: what comes in between is the test's.
+        "slow-init" => Builder::new("slow-init").run(|cx| {
+            note("begun", "");
+            heard("go");
+            note("asked", cx.is_stop_asked().to_string());
+            Ok(|cx: Running| {
+                cx.ready();
+                cx.stop().wait();
+                note("stopped", "");
+                Ok(())
+            })
+        }),
+        "init-fails" => Builder::new("init-fails").run(|_| {
+            let gone: std::io::Result<()> = Err(std::io::Error::from_raw_os_error(98));
+            gone.map_err(|error| Error::from(error).during("unable to listen at [::]:80"))?;
+            Ok(|_: Running| Ok(()))
+        }),
+        "config-fails" => Builder::new("config-fails")
+            .checked(Err(Error::config("web.toml:3: no such thing")))
+            .run(|_| Ok(|_: Running| Ok(()))),
+        "init-panics" => Builder::new("init-panics")
+            .run(|_| -> Result<fn(Running) -> Result<()>> { panic!("a slip of the author") }),
+        "run-fails" => Builder::new("run-fails").run(|_| {
+            Ok(|cx: Running| {
+                cx.ready();
+                Err(Error::new(Exit::Temporary, "the disk is full"))
+            })
+        }),
+        "worker-panics" => Builder::new("worker-panics").run(|_| {
+            Ok(|cx: Running| {
+                cx.ready();
+                cx.spawn("counter", |_| panic!("out of numbers"))?;
+                cx.stop().wait();
+                Ok(())
+            })
+        }),
+        // Never ends, whatever it is told.
+        "stubborn" => Builder::new("stubborn").run(|_| {
+            Ok(|cx: Running| {
+                cx.ready();
+                loop {
+                    std::thread::park();
+                }
+            })
+        }),
+        // Serves, and hangs in it.
+        "hangs" => Builder::new("hangs").run(|_| {
+            Ok(|cx: Running| {
+                let lease = cx.health().lease("work", Duration::from_millis(500));
+                cx.ready();
+                lease.beat();
+                loop {
+                    std::thread::park();
+                }
+            })
+        }),
+        "confined" => Builder::new("confined").run(|cx| {
+            let inside = cx.options().chroot.clone();
+            Ok(move |cx: Running| {
+                let threads = (0..3).map(|_| {
+                    cx.spawn("one of three", |cx| {
+                        cx.stop().wait();
+                        Ok(())
+                    })
+                });
+                let threads: Vec<_> = threads.collect();
+                // Behind a changed root there is no /proc to ask.
+                if inside.is_none() {
+                    assert_eq!(cx.proof().verify_again()?, 5);
+                }
+                let path = inside.map(|chroot| cx.path(chroot.path.join("etc/x")));
+                let path = path.map(|path| path.map(|path| path.as_path().to_owned()));
+                cx.status(format_args!("{path:?}"));
+                cx.ready();
+                cx.stop().wait();
+                drop(threads);
+                Ok(())
+            })
+        }),
+        "progress" => Builder::new("progress").run(|cx| {
+            cx.progress("migrating", Duration::from_secs(30));
+            Ok(|cx: Running| {
+                let mut progress = cx.progress(Duration::from_secs(40));
+                for part in 0..1000 {
+                    progress.step(format_args!("part {part}"));
+                }
+                cx.ready();
+                cx.stop().wait();
+                Ok(())
+            })
+        }),
+        other => panic!("there is no role {other}"),
+    }
+}
+
+struct Machine;
+
+impl Runnable for Machine {
+    fn start(&mut self, cx: &Handle) -> Result<()> {
+        cx.status("started");
+        Ok(())
+    }
+
+    fn stop(&mut self, deadline: Instant) -> Result<()> {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        note("rest", rest.as_secs().to_string());
+        Ok(())
+    }
+}

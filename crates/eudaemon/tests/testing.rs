@@ -98,6 +98,15 @@ fn play_a_part() {
             guard.done_with(&format!("reload {count}")).unwrap();
         }
         "stop" => assert_eq!(notify.stopping().unwrap(), eudaemon::notify::Sent::Sent),
+        "lied to" => {
+            use std::os::fd::AsRawFd;
+            // Descriptor 3 was handed over; 4 is our own, whatever the environment says.
+            let own = std::fs::File::open("/dev/null").unwrap();
+            assert_eq!(own.as_raw_fd(), 4);
+            let error = eudaemon_sys::hand::take(2).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(eudaemon_sys::errno::EPERM));
+            notify.status("not taken in").unwrap();
+        }
         "silent" => {
             notify.ready().unwrap();
             notify.watchdog().unwrap();
@@ -182,6 +191,18 @@ fn sockets_arrive_with_their_names() {
     drop(manager);
     assert!(!folder.exists());
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_descriptor_of_our_own_is_not_taken() {
+    let (one, _other) = UnixStream::pair().unwrap();
+    let builder = Manager::builder().listen("a", one);
+    let manager = builder
+        .environment("LISTEN_FDS", "2")
+        .start(part("lied to"));
+    let manager = manager.unwrap();
+    manager.wait_status("not taken in", LONG).unwrap();
+    assert!(manager.wait_end(LONG).unwrap().success());
 }
 
 #[test]

@@ -45,7 +45,7 @@ const SCM_PIDFD: libc::c_int = 4;
 
 /// Room for what comes beside the bytes: credentials, the sender's pidfd, and the most descriptors.
 const CONTROL: usize = {
-    // SAFETY: CMSG_SPACE only computes.
+    // SAFETY: CMSG_SPACE dereferences nothing: it adds and rounds the length it is given, and 4 * 253 does not overflow.
     unsafe {
         (libc::CMSG_SPACE(size_of::<libc::ucred>() as u32)
             + libc::CMSG_SPACE(4)

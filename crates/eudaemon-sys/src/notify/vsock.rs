@@ -129,7 +129,7 @@ fn open(kind: libc::c_int, cid: u32, port: u32) -> io::Result<OwnedFd> {
     }
     let host = address(cid, port);
     loop {
-        // SAFETY: as for bind.
+        // SAFETY: `host` is a whole address of the family, of the size given, and lives until after the call.
         let rc = unsafe { libc::connect(socket.as_raw_fd(), (&raw const host).cast(), SIZE) };
         if rc == 0 {
             return Ok(socket);

@@ -136,12 +136,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// The error, with the class that decides the exit code.
-fn classed(error: PrivError) -> eudaemon::Error {
-    let exit = error.exit();
-    eudaemon::Error::from(error).class(exit)
-}
-
 fn run(options: &Options) -> eudaemon::Result<()> {
     let (keep, kept) = std::sync::mpsc::channel::<()>();
     if options.early_thread {
@@ -150,7 +144,7 @@ fn run(options: &Options) -> eudaemon::Result<()> {
 
     let held = options.hold.as_ref().map(std::fs::File::open);
 
-    let resolved = options.plan().resolve().map_err(classed)?;
+    let resolved = options.plan().resolve()?;
     print!("{resolved}");
     if options.explain {
         return Ok(());
@@ -158,10 +152,10 @@ fn run(options: &Options) -> eudaemon::Result<()> {
     let dropped = match resolved.apply() {
         Err(error) if options.twice => {
             eprintln!("first: {error}");
-            let again = options.plan().resolve().map_err(classed)?;
-            again.apply().map_err(classed)?
+            let again = options.plan().resolve()?;
+            again.apply()?
         }
-        applied => applied.map_err(classed)?,
+        applied => applied?,
     };
     print!("{dropped}");
     drop((keep, held));
@@ -184,7 +178,7 @@ fn run(options: &Options) -> eudaemon::Result<()> {
 
     // Threads have the privileges of the thread that starts them, so these have none.
     let all = Barrier::new(5);
-    thread::scope(|scope| {
+    let proven = thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 all.wait();
@@ -195,7 +189,7 @@ fn run(options: &Options) -> eudaemon::Result<()> {
         let verdict = match dropped.verify_again() {
             // A chroot without /proc: there is nothing to read, but from outside.
             Err(PrivError::Proc(_)) if options.chroot.is_some() => Ok(1),
-            verdict => verdict.map_err(classed),
+            verdict => verdict,
         };
         if let Ok(threads) = verdict {
             println!("ready: {threads} threads proven");
@@ -203,6 +197,8 @@ fn run(options: &Options) -> eudaemon::Result<()> {
             let _ = std::io::stdin().read(&mut [0]);
         }
         all.wait();
-        verdict.map(drop)
-    })
+        verdict
+    });
+    proven?;
+    Ok(())
 }

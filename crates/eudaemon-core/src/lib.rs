@@ -4,7 +4,8 @@
 //! Modules in reading order: the vocabulary ([`time`], [`words`], [`exit`]), the formats ([`control`], [`status`]), what a
 //! service is ([`definition`]), what a supervisor does next ([`supervise`]), what a scanner does next ([`scan`]), and what
 //! happens to a log line ([`log`]). The small programs of a chain: who runs ([`account`]), with which variables
-//! ([`environment`]) and limits ([`limits`]), and where a program is looked for ([`search`]).
+//! ([`environment`]) and limits ([`limits`]), and where a program is looked for ([`search`]). A service's own log: how much
+//! ([`level`]), where and as what ([`logging`]), in the journal's form ([`journal`]).
 #![no_std]
 #![forbid(unsafe_code)]
 

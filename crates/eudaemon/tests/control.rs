@@ -178,6 +178,30 @@ fn one_that_never_reads_and_one_that_never_ends_stop_nobody() {
 }
 
 #[test]
+fn one_that_reads_late_misses_nothing() {
+    let world = World::new();
+    let mut slow = world.client();
+    slow.set_nonblocking(true).unwrap();
+    // Until both directions are full: it is told something that it does not take.
+    let mut asked = 0;
+    while let Ok(count) = slow.write(&b"help\n".repeat(100)) {
+        asked += count;
+    }
+    slow.set_nonblocking(false).unwrap();
+    let mut answers = 0;
+    let mut lines = BufReader::new(slow);
+    while answers < asked / 5 {
+        let mut line = String::new();
+        assert_ne!(
+            lines.read_line(&mut line).unwrap(),
+            0,
+            "{answers} of {asked} bytes"
+        );
+        answers += usize::from(line == "ok\n");
+    }
+}
+
+#[test]
 fn there_is_room_for_so_many() {
     let world = World::new();
     let mut all = Vec::new();

@@ -218,25 +218,41 @@ fn ours() -> Result<Option<Bins>, String> {
 }
 
 fn built() -> Result<PathBuf, String> {
+    cargo_build(&["--release", "-p", "eudaemon-cli"])?;
+    Ok(target().join("release/eudaemon"))
+}
+
+/// An example of the library, a finished program like any other: built once, with every feature, beside the tests' own build.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    // All of them at once: each test program asks for some, and cargo finds the next time that nothing is to be done.
+    let built =
+        BUILT.get_or_init(|| cargo_build(&["-p", "eudaemon", "--examples", "--all-features"]));
+    if let Err(why) = built {
+        panic!("no examples to judge: {why}");
+    }
+    target().join("debug/examples").join(name)
+}
+
+fn cargo_build(what: &[&str]) -> Result<(), String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build
-        .args([
-            "build",
-            "--release",
-            "--quiet",
-            "-p",
-            "eudaemon-cli",
-            "--target-dir",
-        ])
+        .args(["build", "--quiet"])
+        .args(what)
+        .arg("--target-dir")
         .arg(target())
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
     let pid = child(|| build.spawn().map(|started| started.id().cast_signed()))
         .map_err(|e| format!("cargo does not run: {e}"))?;
     if exit_of(pid, Duration::from_secs(1200)) != Some(Exit::Code(0)) {
-        return Err("`cargo build --release -p eudaemon-cli` failed".to_owned());
+        return Err(format!("`cargo build {}` failed", what.join(" ")));
     }
-    Ok(target().join("release/eudaemon"))
+    Ok(())
 }
 
 fn said(binary: &Path, word: &str) -> Result<String, String> {

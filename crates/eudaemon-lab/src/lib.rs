@@ -17,7 +17,7 @@ mod stage;
 mod wait;
 mod world;
 
-pub use bins::{Bins, Subject, bins, need, need_root, skipped, target};
+pub use bins::{Bins, Subject, bins, example, need, need_root, skipped, target};
 pub use stage::{Stage, both, both_runit, every_pair, every_pair_runit, masked};
 pub use wait::{Exit, SOON, asleep, until};
 pub use world::{Outcome, Running, World};

@@ -8,3 +8,4 @@
 mod control;
 mod log;
 mod machine;
+mod peer;

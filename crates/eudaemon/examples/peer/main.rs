@@ -188,7 +188,7 @@ impl Peer {
                 self.hear_signals()?;
             } else if token < CLIENTS {
                 self.attend(token)?;
-            } else if let Some(at) = usize::try_from(token - CLIENTS).ok() {
+            } else if let Ok(at) = usize::try_from(token - CLIENTS) {
                 self.hear(at)?;
             }
         }
@@ -198,9 +198,10 @@ impl Peer {
 
     fn hear_signals(&mut self) -> Result<()> {
         while let Some(signal) = self.signals.next() {
-            match signal {
-                Signal::Hup => self.reload()?,
-                _ => self.stop(),
+            if signal == Signal::Hup {
+                self.reload()?;
+            } else {
+                self.stop();
             }
         }
         Ok(())
@@ -247,11 +248,11 @@ impl Peer {
 
     fn look_at_the_clock(&mut self) -> Result<()> {
         let now = mono();
-        if let (Some(at), Some(interval)) = (self.feed, self.activation.watchdog()) {
-            if at <= now {
-                self.notify.watchdog()?;
-                self.feed = Some(now + interval / 2);
-            }
+        if let (Some(at), Some(interval)) = (self.feed, self.activation.watchdog())
+            && at <= now
+        {
+            self.notify.watchdog()?;
+            self.feed = Some(now + interval / 2);
         }
         match self.life {
             Life::Draining(until) if self.clients.is_empty() || until <= now => {

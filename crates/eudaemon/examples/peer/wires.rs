@@ -83,7 +83,14 @@ impl Wire {
             }
             Kind::Udp4 | Kind::Udp6 => Wire::Datagrams(Datagrams::Udp(copy(passed)?.into())),
             Kind::UnixDatagram => Wire::Datagrams(Datagrams::Unix(copy(passed)?.into())),
-            _ => return Ok(None),
+            Kind::Tcp4
+            | Kind::Tcp6
+            | Kind::UnixStream
+            | Kind::UnixSeqpacket
+            | Kind::Fifo
+            | Kind::File
+            | Kind::Other
+            | _ => return Ok(None),
         };
         wire.never_wait()?;
         Ok(Some(wire))
@@ -189,7 +196,13 @@ impl Client {
         let stream = match passed.kind() {
             Kind::Tcp4 | Kind::Tcp6 => Stream::Tcp(copy(passed)?.into()),
             Kind::UnixStream | Kind::UnixSeqpacket => Stream::Unix(copy(passed)?.into()),
-            _ => return Ok(None),
+            Kind::Udp4
+            | Kind::Udp6
+            | Kind::UnixDatagram
+            | Kind::Fifo
+            | Kind::File
+            | Kind::Other
+            | _ => return Ok(None),
         };
         Client::new(stream, passed.kind() == Kind::UnixSeqpacket).map(Some)
     }

@@ -62,9 +62,10 @@ fn runs_under(control: Control, scanner: &[&str], path: &str, exit: &'static [&'
     let fifo = place.path("told");
     assert!(output(Command::new("mkfifo").arg(&fifo)).status.success());
     let program = place.path("a program's \"name\"");
-    let ready = match control {
-        Control::Eudaemon => "echo >&3 || exit 1\n",
-        _ => "",
+    let ready = if control == Control::Eudaemon {
+        "echo >&3 || exit 1\n"
+    } else {
+        ""
     };
     let script = format!(
         "#!/bin/sh\n{ready}{{ for word; do printf '%s\\0' \"$word\"; done; printf '%s\\0' \"$ODD\" \"$(umask)\"; }} >'{}'\necho it told\nexec sleep 1000000\n",

@@ -287,7 +287,8 @@ fn needs_become_directives() {
     has("TimeoutStopSec=35s");
     has("RestartPreventExitStatus=64 77 78");
     has("RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX AF_VSOCK");
-    has("SystemCallFilter=~@privileged @resources");
+    has("SystemCallFilter=@system-service");
+    has("SystemCallFilter=capset");
     has_not("MemoryDenyWriteExecute");
     has_not("SocketBindDeny");
     has_not("IPAddressDeny");

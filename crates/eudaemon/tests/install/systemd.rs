@@ -288,7 +288,7 @@ fn needs_become_directives() {
     has("RestartPreventExitStatus=64 77 78");
     has("RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX AF_VSOCK");
     has("SystemCallFilter=@system-service");
-    has("SystemCallFilter=capset");
+    has("SystemCallFilter=capset setrlimit prlimit64");
     has_not("MemoryDenyWriteExecute");
     has_not("SocketBindDeny");
     has_not("IPAddressDeny");

@@ -162,9 +162,11 @@ fn progress_extends_the_time() {
     let events = manager.events();
     let extended: Vec<_> = events
         .iter()
-        .filter_map(|event| match event.what {
-            What::Extended(by) => Some(by.as_secs()),
-            _ => None,
+        .filter_map(|event| {
+            let What::Extended(by) = event.what else {
+                return None;
+            };
+            Some(by.as_secs())
         })
         .collect();
     assert_eq!(extended.first(), Some(&30), "{extended:?}");

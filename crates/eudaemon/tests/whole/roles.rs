@@ -51,19 +51,16 @@ pub fn play(role: &OsStr) -> ExitCode {
             Ok(|mut cx: Running| {
                 cx.ready();
                 let mut done = 0;
-                loop {
-                    match cx.wait() {
-                        Event::Reload(reload) if Path::new(&folder().join("wrong")).exists() => {
-                            reload.failed("line 3: no such thing");
-                        }
-                        Event::Reload(reload) => {
-                            done += 1;
-                            cx.status(format_args!("reloaded {done}"));
-                            reload.done();
-                        }
-                        _ => return Ok(()),
+                while let Event::Reload(reload) = cx.wait() {
+                    if Path::new(&folder().join("wrong")).exists() {
+                        reload.failed("line 3: no such thing");
+                    } else {
+                        done += 1;
+                        cx.status(format_args!("reloaded {done}"));
+                        reload.done();
                     }
                 }
+                Ok(())
             })
         }),
         // The reload of a thread of its own, which panics the first time.
@@ -82,11 +79,8 @@ pub fn play(role: &OsStr) -> ExitCode {
         "future" => Builder::new("future").run_async(|_| {
             Ok(|mut cx: Running| async move {
                 cx.ready();
-                loop {
-                    match cx.next_event().await {
-                        Event::Reload(reload) => reload.done(),
-                        _ => break,
-                    }
+                while let Event::Reload(reload) = cx.next_event().await {
+                    reload.done();
                 }
                 cx.stop().cancelled().await;
                 Ok(())

@@ -2,7 +2,10 @@
 //!
 //! `GET /hang` hangs it, to see what a watchdog does about it.
 
-use eudaemon::{Init, Manifest, Result, Running, Service, needs::Needs};
+use eudaemon::{
+    Init, Manifest, Result, Running, Service,
+    needs::{Needs, Preset},
+};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -23,7 +26,10 @@ impl Service for Hello {
     fn manifest() -> Manifest {
         let mut manifest = Manifest::new(Self::NAME);
         manifest.description = "Says hello to whoever asks".into();
-        manifest.needs = Needs::new().bind_tcp(8080);
+        manifest.needs = Needs::new()
+            .bind_tcp(8080)
+            .system_calls(Preset::NetworkServer);
+        manifest.watchdog = Some(Duration::from_secs(10));
         manifest.reloads = true;
         manifest
     }

@@ -161,6 +161,12 @@ fn our_supervisor_keeps_it() {
     let said = || world.run(ours, &["svstat", "hello"]).out;
     assert!(until(SOON, || greets(port)), "{}", supervise.out());
     assert!(until(SOON, || said().contains("up (pid")), "{}", said());
+    let ready = || {
+        world
+            .read("hello/supervise/state")
+            .contains("\"ready\":true")
+    };
+    assert!(until(SOON, ready), "{}", supervise.out());
     let first = world.named("hello");
     assert_eq!(first.len(), 1);
     assert_eq!(world.run(ours, &["svc", "-h", "hello"]).code, 0);

@@ -74,3 +74,27 @@ fn the_same_process_executes_the_program_again() {
     );
     assert_eq!(said, "ok\nweb:tcp4:1\n1\n2000000\nok\n0\n0\nsuccess\n");
 }
+
+#[test]
+fn a_program_that_is_gone_is_not_executed_and_nothing_is_lost() {
+    let Some(machine) = machine(
+        Who::Peer,
+        "Sockets=peer.socket more.socket\nFileDescriptorStoreMax=4",
+    ) else {
+        return;
+    };
+    let more =
+        "[Socket]\nService=peer.service\nFileDescriptorName=more\nListenStream=127.0.0.1:7002\n";
+    machine.unit("more.socket", more);
+    let said = seen(
+        &machine,
+        "systemctl start peer.socket more.socket; systemctl start peer; ask 7001 'store kept text'; ask 7001 barrier
+        systemctl restart peer; first=$(show peer MainPID); mv peer away
+        before=$(ls -l /proc/$first/fd | grep -c socket:) handed=$(ask 7001 fds)
+        ask 7001 reexec; ask 7001 replace; ask 7002 ping; ask 7001 'stored kept'; ask 7001 cloexec; ask 7001 child-fds
+        [ \"$(ask 7001 fds)\" = \"$handed\" ]; soon is peer MainPID $first
+        [ $(ls -l /proc/$first/fd | grep -c socket:) = $before ]
+        mv away peer; new=$(ask 7001 replace); echo ${new% *}; ask 7002 generation",
+    );
+    assert_eq!(said, "sent\nok\nok\nfailed\npong\ntext\n1 1 1\n0\nok\n1\n");
+}

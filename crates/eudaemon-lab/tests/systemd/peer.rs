@@ -3,6 +3,7 @@
 
 mod handover;
 mod life;
+mod plain;
 mod start;
 mod words;
 

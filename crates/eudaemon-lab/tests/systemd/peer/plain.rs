@@ -32,6 +32,15 @@ fn ask(world: &World, request: &str) -> String {
     line.trim_end().to_owned()
 }
 
+/// A barrier is over when it has been heard, so both at once.
+fn ask_and_hear<T>(world: &World, request: &str, hear: impl FnOnce() -> T) -> (String, T) {
+    std::thread::scope(|scope| {
+        let asks = scope.spawn(|| ask(world, request));
+        let heard = hear();
+        (asks.join().expect("an answer"), heard)
+    })
+}
+
 /// A manager that hears everything and does nothing.
 struct Manager(UnixDatagram);
 
@@ -126,25 +135,22 @@ fn a_manager_hears_each_thing_once_and_in_its_order() {
         );
         assert_eq!(manager.next(), "READY=1");
     }
-    assert_eq!(ask(&world, "barrier"), "ok");
-    assert_eq!(manager.next(), "BARRIER=1");
+    let (answer, heard) = ask_and_hear(&world, "barrier", || [manager.next()]);
+    assert_eq!((answer.as_str(), heard), ("ok", ["BARRIER=1".to_owned()]));
     assert_eq!(ask(&world, "store memory text"), "sent");
     assert_eq!(manager.next(), "FDSTORE=1\nFDNAME=memory");
     assert_eq!(ask(&world, "unstore memory"), "sent");
     assert_eq!(manager.next(), "FDSTOREREMOVE=1\nFDNAME=memory");
 
-    let new = ask(&world, "replace");
+    // The successor speaks before it is the main process, and nobody listens to that; then the old one hands over.
+    let three = || [manager.next(), manager.next(), manager.next()];
+    let (new, [ready, main, barrier]) = ask_and_hear(&world, "replace", three);
     let pid = new.strip_prefix("ok ").expect("a successor");
     assert_eq!(peer.exit(SOON), Some(Exit::Code(0)));
-    // The successor speaks before it is the main process, and nobody listens to that; then the old one hands over.
-    assert_eq!(manager.next(), "READY=1\nSTATUS=serving 1");
-    let main = manager.next();
-    assert_eq!(
-        main.lines().next(),
-        Some(format!("MAINPID={pid}").as_str()),
-        "{main}"
-    );
-    assert_eq!(manager.next(), "BARRIER=1");
+    assert_eq!(ready, "READY=1\nSTATUS=serving 1");
+    let told = format!("MAINPID={pid}");
+    assert_eq!(main.lines().next(), Some(told.as_str()), "{main}");
+    assert_eq!(barrier, "BARRIER=1");
     assert_eq!(ask(&world, "ping"), "pong");
     assert!(manager.is_silent(), "the old one has nothing more to say");
     manager.0.set_nonblocking(false).expect("a flag");

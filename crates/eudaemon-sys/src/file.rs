@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawMode};
 use rustix::io::Errno;
 use rustix::path::Arg;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Which file it is, whatever its name.
@@ -309,6 +309,26 @@ fn read_stat(stat: &rustix::fs::Stat) -> About {
         regular: rustix::fs::FileType::from_raw_mode(stat.st_mode)
             == rustix::fs::FileType::RegularFile,
     }
+}
+
+/// All of a file of procfs, which has no size that could be asked for. In one call beside that for its end, if it is of the
+/// usual length: std begins with 32 bytes.
+pub(crate) fn read_procfs(mut file: File) -> io::Result<Vec<u8>> {
+    let mut text = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match file.read(&mut text[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if length == text.len() {
+            text.resize(2 * length, 0);
+        }
+    }
+    text.truncate(length);
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 
 use eudaemon_core::capability::Set;
 use eudaemon_core::privilege::{Regained, Step, Tries};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Gid, Uid};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -42,9 +43,12 @@ impl Witness {
 
     /// The threads of this process, as the kernel numbers them.
     pub fn threads(&self) -> io::Result<Vec<u32>> {
+        // From the beginning again, if it was listed before.
+        rustix::fs::seek(&self.tasks, rustix::fs::SeekFrom::Start(0))?;
+        let mut place = [MaybeUninit::uninit(); 1024];
+        let mut listing = RawDir::new(&self.tasks, &mut place);
         let mut threads = Vec::new();
-        let mut directory = rustix::fs::Dir::read_from(&self.tasks)?;
-        while let Some(entry) = directory.read() {
+        while let Some(entry) = listing.next() {
             let entry = entry?;
             let name = entry.file_name().to_str().unwrap_or_default();
             if let Ok(thread) = name.parse() {
@@ -62,10 +66,9 @@ impl Witness {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened?,
         };
-        let mut text = Vec::new();
-        match std::fs::File::from(file).read_to_end(&mut text) {
+        match crate::file::read_procfs(file.into()) {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
-            read => read.map(|_| Some(text)),
+            read => read.map(Some),
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
 /// Fields of `/proc/self/stat`, by their numbers in proc_pid_stat(5).
 fn stat_fields<const N: usize>(numbers: [usize; N]) -> io::Result<[u64; N]> {
-    let stat = std::fs::read("/proc/self/stat")?;
+    let stat = crate::file::read_procfs(File::open("/proc/self/stat")?)?;
     // The name in the second field may hold anything, so the fields are counted behind its closing parenthesis, which stands
     // where field 2 ends.
     let after = stat.iter().rposition(|&byte| byte == b')');
@@ -95,7 +96,12 @@ impl Title {
     }
 
     fn page() -> io::Result<Title> {
-        let shown = std::fs::read("/proc/self/cmdline")?;
+        // What `/proc/self/cmdline` says.
+        let mut shown = Vec::new();
+        for word in std::env::args_os() {
+            shown.extend_from_slice(word.as_bytes());
+            shown.push(0);
+        }
         // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing of ours.
         let base = unsafe {
             libc::mmap(

@@ -119,13 +119,17 @@ impl Builder {
     /// # Errors
     /// The command line is wrong, or asked for help or the version, which is printed: the code to end with.
     pub fn command_line<C: Args>(mut self) -> Result<(Builder, C), ExitCode> {
-        let manifest = &self.manifest;
-        let mut command = Command::new(manifest.name.clone()).about(manifest.description.clone());
-        if let Some(version) = &manifest.version {
-            command = command.version(version.clone());
-        }
-        let command = ServiceArgs::augment_args(C::augment_args(command));
         let words = ServiceArgs::words(std::env::args_os());
+        // Most programs are started without the library's options, whose table is longer than all else in a start. What is
+        // wrong without them is said by the parser that knows them.
+        if !ServiceArgs::are_among(&words)
+            && let Ok(matches) = C::augment_args(self.command()).try_get_matches_from(&words)
+            && let Ok(config) = C::from_arg_matches(&matches)
+        {
+            self.args = Some(ServiceArgs::default());
+            return Ok((self, config));
+        }
+        let command = ServiceArgs::augment_args(C::augment_args(self.command()));
         let read = command.try_get_matches_from(words).and_then(|matches| {
             let args = ServiceArgs::from_arg_matches(&matches)?;
             Ok((args, C::from_arg_matches(&matches)?))
@@ -136,6 +140,16 @@ impl Builder {
                 Ok((self, config))
             }
             Err(error) => Err(told(&error)),
+        }
+    }
+
+    /// The program's command, without options.
+    fn command(&self) -> Command {
+        let manifest = &self.manifest;
+        let command = Command::new(manifest.name.clone()).about(manifest.description.clone());
+        match &manifest.version {
+            Some(version) => command.version(version.clone()),
+            None => command,
         }
     }
 

@@ -83,7 +83,10 @@ impl Inherited {
                 pidfd_inode,
             },
         };
-        let own = pidfd_inode_of(activation.pid());
+        // The kernel is asked only for what somebody compares with it.
+        let own = variables
+            .pidfd_inode
+            .and_then(|_| pidfd_inode_of(activation.pid()));
         let names = listen::read(variables, activation.pid(), own);
         let names = names.map_err(InheritedError::Variables)?;
         if names.is_empty() {

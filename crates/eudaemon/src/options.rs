@@ -19,7 +19,7 @@ use crate::{Activation, Error, Exit, Result};
 use clap_builder as clap;
 use clap_builder::{Arg, ArgAction, ArgMatches, Command};
 use rows::{Kind, ROWS};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -103,6 +103,13 @@ impl ServiceArgs {
             }
         });
         words.collect()
+    }
+
+    /// Whether one of them may be an option of the library, also where the parser is told to guess what begins so.
+    pub(crate) fn are_among(words: &[OsString]) -> bool {
+        words
+            .iter()
+            .any(|word| word.as_bytes().starts_with(b"--service"))
     }
 
     /// The words of a command line, the program's own name first, without these options of the library: what is left to start
@@ -221,7 +228,12 @@ impl Layers {
     /// A file that was asked for and is not there, or any that cannot be read or understood: class [`Exit::Config`].
     pub(crate) fn gather(name: &str, args: &ServiceArgs, from: &Activation) -> Result<Layers> {
         let mut all = args.given.clone();
-        for row in ROWS.iter().filter(|row| row.kind != Kind::Once) {
+        // Most programs are started without any.
+        let ours = variable(name, "");
+        let is_ours = |variable: &OsStr| variable.as_bytes().starts_with(ours.as_bytes());
+        let any = from.environment().any(|(variable, _)| is_ours(variable));
+        let rows = ROWS.iter().filter(|row| any && row.kind != Kind::Once);
+        for row in rows {
             let variable = variable(name, row.name);
             if let Some(value) = from.variable(&variable) {
                 all.push(Setting {

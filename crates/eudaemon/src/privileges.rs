@@ -177,7 +177,7 @@ impl PrivPlan {
         if let Some(root) = self.chroot.filter(|root| root != Path::new("/")) {
             wish.root = Some(checked_root(&root)?);
         }
-        let start = look_at_start(&Witness::open().map_err(PrivError::Proc)?)?;
+        let start = look_at_start(&Witness::open().map_err(PrivError::Proc)?, &wish)?;
         let plan = Plan::new(&wish, &start).map_err(PrivError::Refused)?;
         Ok(ResolvedPlan {
             words,
@@ -207,8 +207,8 @@ fn checked_root(root: &Path) -> Result<Vec<u8>, PrivError> {
     }
 }
 
-/// What the only thread of this process is.
-fn look_at_start(witness: &Witness) -> Result<Start, PrivError> {
+/// What the only thread of this process is, as far as this wish has to do with it.
+fn look_at_start(witness: &Witness, wish: &Wish) -> Result<Start, PrivError> {
     let mut seen = look_at_threads(witness)?;
     let (Some(status), true) = (seen.pop(), seen.is_empty()) else {
         return Err(PrivError::Threads(seen.len() + 1));
@@ -216,7 +216,8 @@ fn look_at_start(witness: &Witness) -> Result<Start, PrivError> {
     Ok(Start {
         status,
         securebits: kernel::securebits().map_err(PrivError::Proc)?,
-        setgroups_denied: kernel::setgroups_denied().map_err(PrivError::Proc)?,
+        setgroups_denied: wish.identity.is_some()
+            && kernel::setgroups_denied().map_err(PrivError::Proc)?,
     })
 }
 
@@ -271,17 +272,71 @@ impl ResolvedPlan {
     /// More than one thread: the kernel's credentials are each thread's own, so the others would keep theirs
     /// (`credentials(7)`).
     pub fn apply(self) -> Result<Dropped, PrivError> {
+        let witness = self.begin()?;
+        if !look_at_start(&witness, &self.wish)?.has_privileges_of(&self.start) {
+            return Err(PrivError::Changed);
+        }
+        self.perform(&witness)
+    }
+
+    /// As [`ResolvedPlan::apply`], with these capabilities kept too, behind code that had the privileges and may have changed
+    /// them: then the steps are found again, from what the process is by now.
+    pub(crate) fn apply_behind(mut self, keep: &[Capability]) -> Result<Dropped, PrivError> {
+        let witness = self.begin()?;
+        if !keep.is_empty() {
+            let listed = self.wish.keep.unwrap_or(Set::EMPTY);
+            self.wish.keep = Some(listed.and(keep.iter().copied().collect()));
+        }
+        let now = if keep.is_empty() && self.plan.only_forbids() {
+            // The one step there may be is right whatever the process has become. So it is looked at once, behind it: if it is
+            // what was planned, that is the proof. The tries come after it: one that fails changes nothing, and one that does
+            // not is an error by itself.
+            self.make_steps()?;
+            let now = look_at_start(&witness, &self.wish)?;
+            if self.is_fulfilled_by(&now) {
+                return self.prove(|| Ok(vec![now.status]), None);
+            }
+            now
+        } else {
+            look_at_start(&witness, &self.wish)?
+        };
+        self.plan = Plan::new(&self.wish, &now).map_err(PrivError::Refused)?;
+        self.start = now;
+        self.perform(&witness)
+    }
+
+    /// From here on nobody begins again. What holds the witness must be left, whichever way, before other code runs.
+    fn begin(&self) -> Result<Witness, PrivError> {
         if TRIED.swap(1, Ordering::SeqCst) != 0 {
             return Err(PrivError::Again);
         }
         if let Some(root) = &self.wish.root {
             refuse_ways_out(Path::new(OsStr::from_bytes(root)))?;
         }
-        // Opened before the chroot hides it, closed when this function returns, whichever way.
-        let witness = Witness::open().map_err(PrivError::Proc)?;
-        if !look_at_start(&witness)?.has_privileges_of(&self.start) {
-            return Err(PrivError::Changed);
+        // Opened before the chroot hides it.
+        Witness::open().map_err(PrivError::Proc)
+    }
+
+    fn make_steps(&self) -> Result<(), PrivError> {
+        for step in self.plan.steps() {
+            kernel::perform(step).map_err(|source| PrivError::Step {
+                step: step.clone(),
+                source,
+            })?;
         }
+        Ok(())
+    }
+
+    /// Whether a process that is this is what was planned, and the same ways back may be tried.
+    fn is_fulfilled_by(&self, now: &Start) -> bool {
+        let expected = self.plan.expected();
+        let proof = Proof::new(expected, vec![now.status.clone()]);
+        proof.differences().is_empty()
+            && now.securebits == expected.securebits
+            && now.status.seccomp == self.start.status.seccomp
+    }
+
+    fn perform(self, witness: &Witness) -> Result<Dropped, PrivError> {
         let landmark = match &self.wish.root {
             None => None,
             Some(root) => Some(Landmark::of(root).map_err(|source| PrivError::Root {
@@ -289,12 +344,16 @@ impl ResolvedPlan {
                 source,
             })?),
         };
-        for step in self.plan.steps() {
-            kernel::perform(step).map_err(|source| PrivError::Step {
-                step: step.clone(),
-                source,
-            })?;
-        }
+        self.make_steps()?;
+        self.prove(|| look_at_threads(witness), landmark)
+    }
+
+    /// Tries what must not work any more, and compares what was planned with what the kernel says.
+    fn prove(
+        self,
+        look: impl FnOnce() -> Result<Vec<Status>, PrivError>,
+        landmark: Option<Landmark>,
+    ) -> Result<Dropped, PrivError> {
         let mut differences: Vec<Difference> = kernel::regained(self.plan.tries())
             .into_iter()
             .map(Difference::Regained)
@@ -306,7 +365,7 @@ impl ResolvedPlan {
             differences.extend((!is_root).then_some(Difference::Root));
             differences.extend((!is_here).then_some(Difference::Directory));
         }
-        let proof = Proof::new(expected, look_at_threads(&witness)?);
+        let proof = Proof::new(expected, look()?);
         differences.extend(proof.differences());
         if !differences.is_empty() {
             return Err(PrivError::NotProven(differences));
@@ -316,8 +375,7 @@ impl ResolvedPlan {
             .steps()
             .iter()
             .any(|step| matches!(step, Step::Uid(_)));
-        let processes = eudaemon_sys::limits::get(Resource::Processes).map_err(PrivError::Proc)?;
-        if is_another && processes.soft != u64::MAX {
+        if is_another && may_lack_processes()? {
             kernel::try_one_more_process().map_err(PrivError::Processes)?;
         }
         Ok(Dropped {
@@ -325,6 +383,12 @@ impl ResolvedPlan {
             proof,
         })
     }
+}
+
+/// Whether the number of processes is limited.
+fn may_lack_processes() -> Result<bool, PrivError> {
+    let processes = eudaemon_sys::limits::get(Resource::Processes).map_err(PrivError::Proc)?;
+    Ok(processes.soft != u64::MAX)
 }
 
 /// An open directory outside of the root is a way out of it, for everybody (`fchdir(2)`, `openat(2)`).

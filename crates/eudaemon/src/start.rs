@@ -26,6 +26,7 @@ use crate::builder::Builder;
 use crate::credentials::Credentials;
 use crate::directories::Directories;
 use crate::inherited::Inherited;
+use crate::privileges::ResolvedPlan;
 use crate::running::panicked;
 use crate::shared::Shared;
 use crate::{Activation, Context, Exit, Init, Result, Running};
@@ -45,7 +46,7 @@ where
 {
     let name = builder.manifest.name.clone();
     match decide(builder) {
-        Ok(Some(plan)) => start(plan, init),
+        Ok(Some((plan, identity))) => start(plan, identity, init),
         Ok(None) => Exit::Done,
         Err(error) => {
             opened::speak(&name, &error);
@@ -55,16 +56,16 @@ where
 }
 
 /// Steps 1 and 2. Nothing has been done when it fails. `None`: something else was asked for, and was answered.
-fn decide(builder: Builder) -> Result<Option<Plan>> {
+fn decide(builder: Builder) -> Result<Option<(Plan, ResolvedPlan)>> {
     let Builder {
         manifest,
         args,
         checked,
     } = builder;
     let activation = Activation::of_this_process();
-    let (plan, layers) = prepare::plan(manifest, &args.unwrap_or_default(), activation)?;
+    let (plan, identity, layers) = prepare::plan(manifest, &args.unwrap_or_default(), activation)?;
     if plan.options.explain {
-        print(&explain::explain(&plan, &layers))?;
+        print(&explain::explain(&plan, &identity, &layers))?;
         return Ok(None);
     }
     checked?;
@@ -72,7 +73,7 @@ fn decide(builder: Builder) -> Result<Option<Plan>> {
         plan.sandbox_plan()?;
         return Ok(None);
     }
-    Ok(Some(plan))
+    Ok(Some((plan, identity)))
 }
 
 /// A reader that has seen enough is no error.
@@ -84,7 +85,7 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// Steps 3 to 11.
-fn start<I, R>(plan: Plan, init: I) -> Exit
+fn start<I, R>(plan: Plan, identity: ResolvedPlan, init: I) -> Exit
 where
     I: FnOnce(&mut Init<'_>) -> Result<R>,
     R: FnOnce(Running) -> Result<()>,
@@ -96,7 +97,7 @@ where
         });
     }
     let mut opened = Opened::new(&plan.manifest.name);
-    match serve(plan, &mut opened, init) {
+    match serve(plan, identity, &mut opened, init) {
         Ok(()) => {
             opened.close();
             Exit::Done
@@ -105,7 +106,7 @@ where
     }
 }
 
-fn serve<I, R>(plan: Plan, opened: &mut Opened, init: I) -> Result<()>
+fn serve<I, R>(plan: Plan, identity: ResolvedPlan, opened: &mut Opened, init: I) -> Result<()>
 where
     I: FnOnce(&mut Init<'_>) -> Result<R>,
     R: FnOnce(Running) -> Result<()>,
@@ -140,7 +141,7 @@ where
 
     let watchdog = plan.watchdog();
     let confinement = Confinement::prepare(&plan.manifest.needs, plan.options.sandbox)?;
-    let dropped = plan.identity(&keep)?.apply()?;
+    let dropped = identity.apply_behind(&keep)?;
     let confined = confinement.enforce()?;
     opened.log().debug(format_args!("{dropped}"));
     opened.log().debug(format_args!("{confined}"));

@@ -65,61 +65,30 @@ impl Expected {
     }
 
     /// The lines of the table: what it is called, what is planned, and what a thread's status says.
-    fn rows(&self, seen: &Status) -> Vec<Row> {
-        let row = |field, planned: String, found: String, agrees| Row {
+    fn rows<'a>(&'a self, seen: &'a Status) -> impl Iterator<Item = Row<'a>> {
+        let row = |field, planned, found| Row {
             field,
             planned,
             found,
-            agrees,
         };
-        let four = |field, planned: &[u32; 4], found: &[u32; 4]| {
-            row(
-                field,
-                List(planned).to_string(),
-                List(found).to_string(),
-                planned == found,
-            )
-        };
-        let set = |field, planned: Set, found: Set| {
-            row(
-                field,
-                planned.to_string(),
-                found.to_string(),
-                planned == found,
-            )
-        };
-        let bit = |bit: bool| if bit { "1" } else { "0" }.to_string();
-        let groups = sorted(&seen.groups);
-        let mut rows = Vec::from([
-            four("Uid", &self.uids, &seen.uids),
-            four("Gid", &self.gids, &seen.gids),
-            row(
-                "Groups",
-                List(&self.groups).to_string(),
-                List(&groups).to_string(),
-                self.groups == groups,
-            ),
+        let set = |field, planned, found| row(field, Said::Set(planned), Said::Set(found));
+        let bit = |bit: bool| Said::Number(u32::from(bit));
+        let groups = |list: &[u32]| Said::Groups(sorted(list));
+        let rows = [
+            row("Uid", Said::Four(&self.uids), Said::Four(&seen.uids)),
+            row("Gid", Said::Four(&self.gids), Said::Four(&seen.gids)),
+            row("Groups", groups(&self.groups), groups(&seen.groups)),
             set("CapInh", self.inheritable, seen.inheritable),
             set("CapPrm", self.permitted, seen.permitted),
             set("CapEff", self.effective, seen.effective),
             set("CapBnd", self.bounding, seen.bounding),
             set("CapAmb", self.ambient, seen.ambient),
-            row(
-                "NoNewPrivs",
-                bit(self.no_new_privs),
-                bit(seen.no_new_privs),
-                self.no_new_privs == seen.no_new_privs,
-            ),
-        ]);
-        if let Some(umask) = self.umask {
-            rows.push(row(
-                "Umask",
-                alloc::format!("{umask:04o}"),
-                alloc::format!("{:04o}", seen.umask),
-                umask == seen.umask,
-            ));
-        }
-        rows
+            row("NoNewPrivs", bit(self.no_new_privs), bit(seen.no_new_privs)),
+        ];
+        let umask = self
+            .umask
+            .map(|umask| row("Umask", Said::Mask(umask), Said::Mask(seen.umask)));
+        rows.into_iter().chain(umask)
     }
 }
 
@@ -286,27 +255,50 @@ impl Proof {
     pub fn differences(&self) -> Vec<Difference> {
         let mut found = Vec::new();
         for status in &self.seen {
-            let rows = self.expected.rows(status);
-            found.extend(
-                rows.into_iter()
-                    .filter(|row| !row.agrees)
-                    .map(|row| Difference::Line {
-                        thread: status.thread,
-                        field: row.field,
-                        planned: row.planned,
-                        found: row.found,
-                    }),
-            );
+            let wrong = self.expected.rows(status).filter(|row| !row.agrees());
+            found.extend(wrong.map(|row| Difference::Line {
+                thread: status.thread,
+                field: row.field,
+                planned: row.planned.to_string(),
+                found: row.found.to_string(),
+            }));
         }
         found
     }
 }
 
-struct Row {
+struct Row<'a> {
     field: &'static str,
-    planned: String,
-    found: String,
-    agrees: bool,
+    planned: Said<'a>,
+    found: Said<'a>,
+}
+
+impl Row<'_> {
+    fn agrees(&self) -> bool {
+        self.planned == self.found
+    }
+}
+
+/// What a line says, compared as it is, and put into words only for a reader.
+#[derive(PartialEq)]
+enum Said<'a> {
+    Four(&'a [u32; 4]),
+    Groups(Vec<u32>),
+    Set(Set),
+    Number(u32),
+    Mask(u32),
+}
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Said::Four(numbers) => List(*numbers).fmt(to),
+            Said::Groups(groups) => List(groups).fmt(to),
+            Said::Set(set) => set.fmt(to),
+            Said::Number(number) => number.fmt(to),
+            Said::Mask(mask) => write!(to, "{mask:04o}"),
+        }
+    }
 }
 
 impl fmt::Display for Proof {
@@ -314,8 +306,9 @@ impl fmt::Display for Proof {
         for status in &self.seen {
             writeln!(to, "thread {}", status.thread)?;
             for row in self.expected.rows(status) {
-                let verdict = if row.agrees { "as planned" } else { "WRONG" };
-                writeln!(to, "  {:<11} {:<24} {verdict}", row.field, row.found)?;
+                let verdict = if row.agrees() { "as planned" } else { "WRONG" };
+                let found = row.found.to_string();
+                writeln!(to, "  {:<11} {found:<24} {verdict}", row.field)?;
             }
         }
         Ok(())

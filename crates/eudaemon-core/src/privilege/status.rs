@@ -60,7 +60,8 @@ impl Status {
     /// # Errors
     /// The line that is missing.
     pub fn parse(text: &[u8]) -> Result<Status, StatusError> {
-        let line = |field| Line::find(text, field);
+        let lines = Lines::of(text);
+        let line = |field| lines.one(field);
         Ok(Status {
             process: line("Tgid")?.number()?,
             thread: line("Pid")?.number()?,
@@ -88,6 +89,57 @@ impl Status {
     }
 }
 
+/// The lines that are needed, each `None` until it was seen, and how often.
+struct Lines<'a>([(&'static str, Option<&'a [u8]>, usize); 14]);
+
+impl<'a> Lines<'a> {
+    /// Goes through the text once, for there are four times as many lines.
+    ///
+    /// The process chooses its `Name:`, but the kernel escapes a newline in it, so a line begins only where one does.
+    fn of(text: &'a [u8]) -> Lines<'a> {
+        let mut lines = [
+            "Tgid",
+            "Pid",
+            "Umask",
+            "Uid",
+            "Gid",
+            "Groups",
+            "Threads",
+            "CapInh",
+            "CapPrm",
+            "CapEff",
+            "CapBnd",
+            "CapAmb",
+            "NoNewPrivs",
+            "Seccomp",
+        ]
+        .map(|field| (field, None, 0));
+        for line in text.split(|&byte| byte == b'\n') {
+            let Some(end) = line.iter().position(|&byte| byte == b':') else {
+                continue;
+            };
+            let (name, rest) = line.split_at(end);
+            let known = lines.iter_mut().find(|known| known.0.as_bytes() == name);
+            if let Some((_, found, times)) = known {
+                *found = rest.get(1..);
+                *times += 1;
+            }
+        }
+        Lines(lines)
+    }
+
+    /// The one line of this name.
+    fn one(&self, field: &'static str) -> Result<Line<'a>, StatusError> {
+        match self.0.iter().find(|line| line.0 == field) {
+            Some((_, Some(rest), 1)) => match core::str::from_utf8(rest) {
+                Ok(rest) => Ok(Line { field, rest }),
+                Err(_) => Err(StatusError { field }),
+            },
+            _ => Err(StatusError { field }),
+        }
+    }
+}
+
 /// What is behind a line's name.
 struct Line<'a> {
     field: &'static str,
@@ -95,19 +147,6 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// The process chooses its `Name:`, but the kernel escapes a newline in it, so a line begins only where one does.
-    fn find(text: &'a [u8], field: &'static str) -> Result<Line<'a>, StatusError> {
-        let mut found = text.split(|&byte| byte == b'\n').filter_map(|line| {
-            line.strip_prefix(field.as_bytes())?
-                .strip_prefix(b":")
-                .map(core::str::from_utf8)
-        });
-        match (found.next(), found.next()) {
-            (Some(Ok(rest)), None) => Ok(Line { field, rest }),
-            _ => Err(StatusError { field }),
-        }
-    }
-
     fn words(&self) -> impl Iterator<Item = &'a str> {
         self.rest.split_ascii_whitespace()
     }

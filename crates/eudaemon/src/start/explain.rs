@@ -3,17 +3,18 @@
 use super::prepare::Plan;
 use crate::detach::Way;
 use crate::options::{Layers, Source};
+use crate::privileges::ResolvedPlan;
 use std::fmt::{self, Write};
 
 /// The whole answer, for standard output.
-pub(super) fn explain(plan: &Plan, layers: &Layers) -> String {
+pub(super) fn explain(plan: &Plan, identity: &ResolvedPlan, layers: &Layers) -> String {
     let mut text = String::new();
     // Writing to a text does not fail.
-    let _ = write(&mut text, plan, layers);
+    let _ = write(&mut text, plan, identity, layers);
     text
 }
 
-fn write(to: &mut String, plan: &Plan, layers: &Layers) -> fmt::Result {
+fn write(to: &mut String, plan: &Plan, identity: &ResolvedPlan, layers: &Layers) -> fmt::Result {
     let Plan {
         manifest, options, ..
     } = plan;
@@ -70,10 +71,7 @@ fn write(to: &mut String, plan: &Plan, layers: &Layers) -> fmt::Result {
     )?;
 
     writeln!(to, "\nPrivileges")?;
-    match plan.identity(&[]) {
-        Ok(identity) => indented(to, &identity)?,
-        Err(error) => indented(to, &error)?,
-    }
+    indented(to, identity)?;
 
     writeln!(to, "\nSandbox")?;
     match plan.sandbox_plan() {

@@ -6,7 +6,7 @@ use crate::detach::Way;
 use crate::options::{Layers, Options};
 use crate::privileges::{PrivPlan, ResolvedPlan};
 use crate::told::Waiting;
-use crate::{Activation, Capability, Context, Error, Exit, Manifest, Result, ServiceArgs};
+use crate::{Activation, Context, Error, Exit, Manifest, Result, ServiceArgs};
 use std::fs::File;
 
 /// What a start will do.
@@ -14,17 +14,13 @@ pub(super) struct Plan {
     pub manifest: Manifest,
     pub options: Options,
     pub activation: Activation,
-    /// Who it will be: see [`Plan::identity`].
-    privileges: PrivPlan,
-    /// Root becomes somebody else: what the service needs must be kept, or it is lost.
-    becomes_another: bool,
     pub root: Root,
     pub detach: Option<Way>,
     /// What was wished for and is left out, and why.
     pub notes: Vec<String>,
 }
 
-/// The whole plan, checked as far as it can be without doing anything.
+/// The whole plan, who the process will be, and what all that was made of: checked as far as it can be without doing anything.
 ///
 /// # Errors
 /// Everything that keeps it from being done.
@@ -32,7 +28,7 @@ pub(super) fn plan(
     manifest: Manifest,
     args: &ServiceArgs,
     activation: Activation,
-) -> Result<(Plan, Layers)> {
+) -> Result<(Plan, ResolvedPlan, Layers)> {
     check_name(&manifest.name)?;
     let layers = Layers::gather(&manifest.name, args, &activation)?;
     let options = Options::understand(&layers, &manifest)?;
@@ -67,19 +63,24 @@ pub(super) fn plan(
         None => {}
     }
     let detach = detachment(&options, &activation, &mut notes)?;
+    let mut keep = options.keep_caps.clone();
+    if is_root && options.user.is_some() {
+        // Root becomes somebody else: what the service needs must be kept, or it is lost.
+        keep.extend(manifest.needs.capabilities());
+    }
+    if !keep.is_empty() {
+        privileges = privileges.keep_caps(&keep);
+    }
     let plan = Plan {
-        becomes_another: is_root && options.user.is_some(),
         manifest,
         options,
         activation,
-        privileges,
         root,
         detach,
         notes,
     };
     // Every name is looked up before anything is done.
-    let _looked_up = plan.identity(&[])?;
-    Ok((plan, layers))
+    Ok((plan, privileges.resolve()?, layers))
 }
 
 /// A name goes into paths, units and variables.
@@ -120,21 +121,6 @@ impl Plan {
     pub fn watchdog(&self) -> Option<std::time::Duration> {
         let interval = self.activation.watchdog();
         interval.filter(|_| self.options.watchdog)
-    }
-
-    /// Who the process will be, with these capabilities beside those that were planned.
-    pub fn identity(&self, keep: &[Capability]) -> Result<ResolvedPlan> {
-        let mut keep = [&self.options.keep_caps, keep].concat();
-        if self.becomes_another {
-            keep.extend(self.manifest.needs.capabilities());
-        }
-        let plan = self.privileges.clone();
-        let plan = if keep.is_empty() {
-            plan
-        } else {
-            plan.keep_caps(&keep)
-        };
-        Ok(plan.resolve()?)
     }
 
     /// Those who wait for ready. The file is called as it will be from where the service is locked into.

@@ -211,13 +211,6 @@ impl Plan {
         &self.steps
     }
 
-    /// Whether at most new privileges are forbidden, and nothing is given up.
-    #[must_use]
-    pub fn only_forbids(&self) -> bool {
-        let mut steps = self.steps.iter();
-        steps.all(|step| matches!(step, Step::NoNewPrivileges | Step::Proof))
-    }
-
     /// What must be true behind the last.
     #[must_use]
     pub fn expected(&self) -> &Expected {

@@ -47,9 +47,12 @@ enum Place {
     },
 }
 
-/// A page of memory that nothing else uses.
+/// A page of memory that nothing else uses, and how much of it is not zero, but for its end.
 #[derive(Debug)]
-struct Page(*mut u8);
+struct Page {
+    base: *mut u8,
+    used: usize,
+}
 
 // SAFETY: the page is never unmapped, and written only through a value behind a lock.
 unsafe impl Send for Page {}
@@ -116,7 +119,10 @@ impl Title {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let mut page = Page(base.cast());
+        let mut page = Page {
+            base: base.cast(),
+            used: 0,
+        };
         page.write(&shown);
         let moved = page.show();
         if moved.is_err() {
@@ -164,11 +170,20 @@ fn laid_out(text: &[u8], length: usize) -> Vec<u8> {
 
 impl Page {
     fn write(&mut self, text: &[u8]) {
-        for (at, byte) in laid_out(text, PAGE).into_iter().enumerate() {
-            // SAFETY: within the page, which is ours alone: the kernel reads it for others, and gets a part of the old and a
-            // part of the new at worst. Volatile, because nothing of this program ever reads it.
-            unsafe { self.0.add(at).write_volatile(byte) };
+        let text = &text[..text.len().min(PAGE - 2)];
+        let rest = std::iter::repeat_n(&0, self.used.saturating_sub(text.len()));
+        for (at, byte) in text.iter().chain(rest).enumerate() {
+            self.put(at, *byte);
         }
+        self.put(PAGE - 1, 1);
+        self.used = text.len();
+    }
+
+    fn put(&mut self, at: usize, byte: u8) {
+        assert!(at < PAGE);
+        // SAFETY: within the page, which is ours alone: the kernel reads it for others, and gets a part of the old and a part
+        // of the new at worst. Volatile, because nothing of this program ever reads it.
+        unsafe { self.base.add(at).write_volatile(byte) };
     }
 
     /// Tells the kernel that the words are here.
@@ -184,7 +199,7 @@ impl Page {
             env,
             env_end,
         ] = stat_fields([26, 27, 28, 45, 46, 47, 50, 51])?;
-        let here = self.0 as u64;
+        let here = self.base as u64;
         let mut map = MemoryMap {
             addresses: [
                 code,

@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::{Activation, Capability, Context, Error, Exit, Result};
 use std::fmt;
 use std::net::{TcpListener, ToSocketAddrs};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// What `init` is given. It ends before privileges do, so nothing that needs them can be called later, and nothing that must
@@ -19,7 +20,9 @@ pub struct Init<'a> {
     pub(crate) log: &'a Log,
     pub(crate) notify: &'a Notify,
     pub(crate) credentials: &'a Credentials,
-    pub(crate) directories: &'a Directories,
+    pub(crate) name: &'a str,
+    /// Of use to few.
+    pub(crate) directories: OnceLock<Directories>,
     pub(crate) inherited: &'a mut crate::inherited::Inherited,
     pub(crate) keep: Vec<Capability>,
 }
@@ -53,6 +56,7 @@ impl Init<'_> {
     #[must_use]
     pub fn directories(&self) -> &Directories {
         self.directories
+            .get_or_init(|| Directories::of(self.activation, self.name))
     }
 
     /// The descriptors the manager passed. What is not taken is closed before `run`.

@@ -55,7 +55,7 @@ pub enum Supplementary {
 }
 
 /// What a process is to become. Made step by step; nothing happens before [`ResolvedPlan::apply`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct PrivPlan {
     user: Option<String>,
@@ -188,6 +188,37 @@ impl PrivPlan {
     }
 }
 
+impl PrivPlan {
+    /// Whether it gives nothing up: at most new privileges are forbidden.
+    pub(crate) fn stays(&self) -> bool {
+        let stays = PrivPlan {
+            wish: Wish {
+                no_new_privs: self.wish.no_new_privs,
+                allow_root: self.wish.allow_root,
+                ..Wish::default()
+            },
+            ..PrivPlan::default()
+        };
+        *self == stays
+    }
+
+    /// `resolve` and `apply` in one, for a plan that [`stays`](PrivPlan::stays). There is no step whose way or order depends on
+    /// what the process is, so it is looked at once, behind the only one.
+    pub(crate) fn stay(self) -> Result<Dropped, PrivError> {
+        let wish = self.wish;
+        let witness = begin(&wish)?;
+        if wish.no_new_privs {
+            let step = Step::NoNewPrivileges;
+            kernel::perform(&step).map_err(|source| PrivError::Step { step, source })?;
+        }
+        let now = look_at_start(&witness, &wish)?;
+        let plan = Plan::new(&wish, &now).map_err(PrivError::Refused)?;
+        let regained = kernel::regained(plan.tries()).into_iter();
+        let regained = regained.map(Difference::Regained).collect();
+        proven(plan.expected(), vec![now.status], regained)
+    }
+}
+
 /// The bytes of a chroot's path, if it is one.
 fn checked_root(root: &Path) -> Result<Vec<u8>, PrivError> {
     let plain = root.is_absolute()
@@ -272,7 +303,7 @@ impl ResolvedPlan {
     /// More than one thread: the kernel's credentials are each thread's own, so the others would keep theirs
     /// (`credentials(7)`).
     pub fn apply(self) -> Result<Dropped, PrivError> {
-        let witness = self.begin()?;
+        let witness = begin(&self.wish)?;
         if !look_at_start(&witness, &self.wish)?.has_privileges_of(&self.start) {
             return Err(PrivError::Changed);
         }
@@ -282,58 +313,17 @@ impl ResolvedPlan {
     /// As [`ResolvedPlan::apply`], with these capabilities kept too, behind code that had the privileges and may have changed
     /// them: then the steps are found again, from what the process is by now.
     pub(crate) fn apply_behind(mut self, keep: &[Capability]) -> Result<Dropped, PrivError> {
-        let witness = self.begin()?;
+        let witness = begin(&self.wish)?;
+        let now = look_at_start(&witness, &self.wish)?;
         if !keep.is_empty() {
             let listed = self.wish.keep.unwrap_or(Set::EMPTY);
             self.wish.keep = Some(listed.and(keep.iter().copied().collect()));
         }
-        let now = if keep.is_empty() && self.plan.only_forbids() {
-            // The one step there may be is right whatever the process has become. So it is looked at once, behind it: if it is
-            // what was planned, that is the proof. The tries come after it: one that fails changes nothing, and one that does
-            // not is an error by itself.
-            self.make_steps()?;
-            let now = look_at_start(&witness, &self.wish)?;
-            if self.is_fulfilled_by(&now) {
-                return self.prove(|| Ok(vec![now.status]), None);
-            }
-            now
-        } else {
-            look_at_start(&witness, &self.wish)?
-        };
-        self.plan = Plan::new(&self.wish, &now).map_err(PrivError::Refused)?;
-        self.start = now;
+        if !(keep.is_empty() && now.has_privileges_of(&self.start)) {
+            self.plan = Plan::new(&self.wish, &now).map_err(PrivError::Refused)?;
+            self.start = now;
+        }
         self.perform(&witness)
-    }
-
-    /// From here on nobody begins again. What holds the witness must be left, whichever way, before other code runs.
-    fn begin(&self) -> Result<Witness, PrivError> {
-        if TRIED.swap(1, Ordering::SeqCst) != 0 {
-            return Err(PrivError::Again);
-        }
-        if let Some(root) = &self.wish.root {
-            refuse_ways_out(Path::new(OsStr::from_bytes(root)))?;
-        }
-        // Opened before the chroot hides it.
-        Witness::open().map_err(PrivError::Proc)
-    }
-
-    fn make_steps(&self) -> Result<(), PrivError> {
-        for step in self.plan.steps() {
-            kernel::perform(step).map_err(|source| PrivError::Step {
-                step: step.clone(),
-                source,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Whether a process that is this is what was planned, and the same ways back may be tried.
-    fn is_fulfilled_by(&self, now: &Start) -> bool {
-        let expected = self.plan.expected();
-        let proof = Proof::new(expected, vec![now.status.clone()]);
-        proof.differences().is_empty()
-            && now.securebits == expected.securebits
-            && now.status.seccomp == self.start.status.seccomp
     }
 
     fn perform(self, witness: &Witness) -> Result<Dropped, PrivError> {
@@ -344,45 +334,60 @@ impl ResolvedPlan {
                 source,
             })?),
         };
-        self.make_steps()?;
-        self.prove(|| look_at_threads(witness), landmark)
-    }
-
-    /// Tries what must not work any more, and compares what was planned with what the kernel says.
-    fn prove(
-        self,
-        look: impl FnOnce() -> Result<Vec<Status>, PrivError>,
-        landmark: Option<Landmark>,
-    ) -> Result<Dropped, PrivError> {
-        let mut differences: Vec<Difference> = kernel::regained(self.plan.tries())
+        for step in self.plan.steps() {
+            kernel::perform(step).map_err(|source| PrivError::Step {
+                step: step.clone(),
+                source,
+            })?;
+        }
+        let tried = self.plan.tries();
+        let tried = kernel::regained(tried)
             .into_iter()
-            .map(Difference::Regained)
-            .collect();
-        let expected = self.plan.expected();
-        differences.extend(process_differences(expected)?);
+            .map(Difference::Regained);
+        let mut differences: Vec<Difference> = tried.collect();
         if let Some(landmark) = landmark {
             let (is_root, is_here) = landmark.is_root_and_here().map_err(PrivError::Proc)?;
             differences.extend((!is_root).then_some(Difference::Root));
             differences.extend((!is_here).then_some(Difference::Directory));
         }
-        let proof = Proof::new(expected, look()?);
-        differences.extend(proof.differences());
-        if !differences.is_empty() {
-            return Err(PrivError::NotProven(differences));
-        }
-        let is_another = self
-            .plan
-            .steps()
-            .iter()
-            .any(|step| matches!(step, Step::Uid(_)));
-        if is_another && may_lack_processes()? {
+        let seen = look_at_threads(witness)?;
+        let dropped = proven(self.plan.expected(), seen, differences)?;
+        let mut steps = self.plan.steps().iter();
+        if steps.any(|step| matches!(step, Step::Uid(_))) && may_lack_processes()? {
             kernel::try_one_more_process().map_err(PrivError::Processes)?;
         }
-        Ok(Dropped {
-            expected: expected.clone(),
-            proof,
-        })
+        Ok(dropped)
     }
+}
+
+/// From here on nobody begins again. What holds the witness must be left, whichever way, before other code runs.
+fn begin(wish: &Wish) -> Result<Witness, PrivError> {
+    if TRIED.swap(1, Ordering::SeqCst) != 0 {
+        return Err(PrivError::Again);
+    }
+    if let Some(root) = &wish.root {
+        refuse_ways_out(Path::new(OsStr::from_bytes(root)))?;
+    }
+    // Opened before the chroot hides it.
+    Witness::open().map_err(PrivError::Proc)
+}
+
+/// Compares what was planned with what the kernel says. `differences`: those that were found already.
+fn proven(
+    expected: &Expected,
+    seen: Vec<Status>,
+    mut differences: Vec<Difference>,
+) -> Result<Dropped, PrivError> {
+    differences.extend(process_differences(expected)?);
+    let proof = Proof::new(expected, seen);
+    differences.extend(proof.differences());
+    if !differences.is_empty() {
+        return Err(PrivError::NotProven(differences));
+    }
+    Ok(Dropped {
+        expected: expected.clone(),
+        proof,
+    })
 }
 
 /// Whether the number of processes is limited.

@@ -25,6 +25,7 @@ impl Handle {
     /// To be called when everything is bound: clients come from here on.
     pub fn ready(&self) {
         self.0.happen(Happened::Ready);
+        self.0.is_said_ready(self);
     }
 
     /// Says in a few words how it does: to the manager, in `ps`, to the control socket. Line breaks become blanks.
@@ -141,13 +142,14 @@ impl Handle {
             .spawn(body)
     }
 
-    /// Has this called for each reload, in a thread of its own, one after the other.
+    /// Has this called for each reload, in a thread of its own, one after the other. No reload begins before the service is
+    /// ready, and so the thread is started then; one that cannot be ends the service as [`Handle::fail`] does.
     ///
     /// # Errors
-    /// Those of [`std::thread::Builder::spawn`].
+    /// Those of [`std::thread::Builder::spawn`], where the service is ready already.
     pub fn on_reload(&self, mut reload: impl FnMut() -> Result<()> + Send + 'static) -> Result<()> {
         self.0.open_reloads();
-        self.spawn("reload", move |handle| {
+        let work = move |handle: Handle| {
             while let Some(Letter::Reload) = handle.0.reloads.take(None) {
                 let under_way = Reload::new(handle.clone());
                 match reload() {
@@ -156,8 +158,17 @@ impl Handle {
                 }
             }
             Ok(())
-        })?;
-        Ok(())
+        };
+        let start = |handle: &Handle| {
+            handle
+                .spawn("reload", work)
+                .map(|_| ())
+                .map_err(Error::from)
+        };
+        match self.0.at_ready(Box::new(start)) {
+            None => Ok(()),
+            Some(start) => start(self),
+        }
     }
 
     /// Has this called for each of these signals, in the thread that attends to the library's own: it must not wait. TERM,

@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     acts: Mutex<Vec<(Signal, Act)>>,
     failure: Mutex<Option<Error>>,
     asked: Mutex<Reloads>,
+    /// What is started once the service has said that it is ready; `None` from then on.
+    later: Mutex<Option<Vec<Later>>>,
 }
 
 /// Who waits for a reload, and for the how-manieth.
@@ -64,6 +66,9 @@ struct Reloads {
     ended: u64,
     waiting: Vec<(u64, Ear)>,
 }
+
+/// Starts something that nobody needs before.
+pub(crate) type Later = Box<dyn FnOnce(&Handle) -> Result<()> + Send>;
 
 /// Is told how a reload ended.
 type Ear = Box<dyn FnOnce(Result<(), String>) + Send>;
@@ -100,6 +105,7 @@ impl Shared {
             acts: Mutex::new(Vec::new()),
             failure: Mutex::new(None),
             asked: Mutex::new(Reloads::default()),
+            later: Mutex::new(Some(Vec::new())),
         })
     }
 
@@ -177,6 +183,27 @@ impl Shared {
         self.reloads.open();
         if self.inbox.take_reload() {
             self.reloads.put(Letter::Reload);
+        }
+    }
+
+    /// Keeps this until the service is ready; gives it back if it is.
+    pub fn at_ready(&self, later: Later) -> Option<Later> {
+        match &mut *held(&self.later) {
+            None => Some(later),
+            Some(kept) => {
+                kept.push(later);
+                None
+            }
+        }
+    }
+
+    /// The service has said so, to whoever wants to know.
+    pub fn is_said_ready(&self, handle: &Handle) {
+        let kept = held(&self.later).take();
+        for later in kept.into_iter().flatten() {
+            if let Err(error) = later(handle) {
+                self.fail(error);
+            }
         }
     }
 

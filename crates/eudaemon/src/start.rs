@@ -24,19 +24,17 @@ mod prepare;
 use crate::attendant::Attendant;
 use crate::builder::Builder;
 use crate::credentials::Credentials;
-use crate::directories::Directories;
 use crate::inherited::Inherited;
-use crate::privileges::ResolvedPlan;
 use crate::running::panicked;
 use crate::shared::Shared;
 use crate::{Activation, Context, Exit, Init, Result, Running};
 use confine::Confinement;
 use doors::Doors;
 use opened::Opened;
-use prepare::Plan;
+use prepare::{Identity, Plan};
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Lives a service's life, from `main` to the exit code.
 pub(crate) fn live<I, R>(builder: Builder, init: I) -> Exit
@@ -56,7 +54,7 @@ where
 }
 
 /// Steps 1 and 2. Nothing has been done when it fails. `None`: something else was asked for, and was answered.
-fn decide(builder: Builder) -> Result<Option<(Plan, ResolvedPlan)>> {
+fn decide(builder: Builder) -> Result<Option<(Plan, Identity)>> {
     let Builder {
         manifest,
         args,
@@ -65,11 +63,12 @@ fn decide(builder: Builder) -> Result<Option<(Plan, ResolvedPlan)>> {
     let activation = Activation::of_this_process();
     let (plan, identity, layers) = prepare::plan(manifest, &args.unwrap_or_default(), activation)?;
     if plan.options.explain {
-        print(&explain::explain(&plan, &identity, &layers))?;
+        print(&explain::explain(&plan, &identity.resolved()?, &layers))?;
         return Ok(None);
     }
     checked?;
     if plan.options.check_config {
+        let _ = identity.resolved()?;
         plan.sandbox_plan()?;
         return Ok(None);
     }
@@ -85,7 +84,7 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// Steps 3 to 11.
-fn start<I, R>(plan: Plan, identity: ResolvedPlan, init: I) -> Exit
+fn start<I, R>(plan: Plan, identity: Identity, init: I) -> Exit
 where
     I: FnOnce(&mut Init<'_>) -> Result<R>,
     R: FnOnce(Running) -> Result<()>,
@@ -106,7 +105,7 @@ where
     }
 }
 
-fn serve<I, R>(plan: Plan, identity: ResolvedPlan, opened: &mut Opened, init: I) -> Result<()>
+fn serve<I, R>(plan: Plan, identity: Identity, opened: &mut Opened, init: I) -> Result<()>
 where
     I: FnOnce(&mut Init<'_>) -> Result<R>,
     R: FnOnce(Running) -> Result<()>,
@@ -131,7 +130,8 @@ where
         log: opened.log(),
         notify: opened.notify(),
         credentials: &Credentials::open(&plan.activation)?,
-        directories: &Directories::of(&plan.activation, &plan.manifest.name),
+        name: &plan.manifest.name,
+        directories: OnceLock::new(),
         inherited: &mut inherited,
         keep: Vec::new(),
     };
@@ -141,7 +141,7 @@ where
 
     let watchdog = plan.watchdog();
     let confinement = Confinement::prepare(&plan.manifest.needs, plan.options.sandbox)?;
-    let dropped = identity.apply_behind(&keep)?;
+    let dropped = identity.apply(&keep)?;
     let confined = confinement.enforce()?;
     opened.log().debug(format_args!("{dropped}"));
     opened.log().debug(format_args!("{confined}"));

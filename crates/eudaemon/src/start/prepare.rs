@@ -4,9 +4,9 @@ use super::confine::Confinement;
 use crate::chroot::Root;
 use crate::detach::Way;
 use crate::options::{Layers, Options};
-use crate::privileges::{PrivPlan, ResolvedPlan};
+use crate::privileges::{Dropped, PrivPlan, ResolvedPlan};
 use crate::told::Waiting;
-use crate::{Activation, Context, Error, Exit, Manifest, Result, ServiceArgs};
+use crate::{Activation, Capability, Context, Error, Exit, Manifest, Result, ServiceArgs};
 use std::fs::File;
 
 /// What a start will do.
@@ -20,6 +20,41 @@ pub(super) struct Plan {
     pub notes: Vec<String>,
 }
 
+/// Who the process will be.
+pub(super) enum Identity {
+    /// Who it is, with what it has. It is looked at when that is proven.
+    Stays(PrivPlan),
+    /// Somebody else, or with less.
+    Resolved(ResolvedPlan),
+}
+
+impl Identity {
+    /// Every name is looked up before anything is done.
+    fn of(plan: PrivPlan) -> Result<Identity> {
+        if plan.stays() {
+            return Ok(Identity::Stays(plan));
+        }
+        Ok(Identity::Resolved(plan.resolve()?))
+    }
+
+    /// The steps, also where there is next to none.
+    pub fn resolved(self) -> Result<ResolvedPlan> {
+        match self {
+            Identity::Stays(plan) => Ok(plan.resolve()?),
+            Identity::Resolved(plan) => Ok(plan),
+        }
+    }
+
+    /// Makes it so, behind `init`, which may ask for capabilities and may have changed what the process is.
+    pub fn apply(self, keep: &[Capability]) -> Result<Dropped> {
+        Ok(match self {
+            Identity::Stays(plan) if keep.is_empty() => plan.stay()?,
+            Identity::Stays(plan) => plan.keep_caps(keep).resolve()?.apply()?,
+            Identity::Resolved(plan) => plan.apply_behind(keep)?,
+        })
+    }
+}
+
 /// The whole plan, who the process will be, and what all that was made of: checked as far as it can be without doing anything.
 ///
 /// # Errors
@@ -28,7 +63,7 @@ pub(super) fn plan(
     manifest: Manifest,
     args: &ServiceArgs,
     activation: Activation,
-) -> Result<(Plan, ResolvedPlan, Layers)> {
+) -> Result<(Plan, Identity, Layers)> {
     check_name(&manifest.name)?;
     let layers = Layers::gather(&manifest.name, args, &activation)?;
     let options = Options::understand(&layers, &manifest)?;
@@ -79,8 +114,7 @@ pub(super) fn plan(
         detach,
         notes,
     };
-    // Every name is looked up before anything is done.
-    Ok((plan, privileges.resolve()?, layers))
+    Ok((plan, Identity::of(privileges)?, layers))
 }
 
 /// A name goes into paths, units and variables.

@@ -48,6 +48,7 @@ pub use tracing::{LogLayer, layer};
 pub use value::Value;
 
 use crate::Activation;
+use crate::chroot::Root;
 use eudaemon_core::logging::Line;
 use outlet::{Outlet, Surroundings};
 use std::borrow::Cow;
@@ -185,13 +186,24 @@ impl Log {
 
     /// Opens a log file again under its name, after somebody has moved it away. Other targets need nothing.
     ///
-    /// The directory was kept open, so this works behind a changed root; the file is made with mode 0640 if there is
-    /// none.
+    /// The directory was kept open, so this works where its path is out of reach, unless [`Log::lock_in`] was called; the file
+    /// is made with mode 0640 if there is none.
     ///
     /// # Errors
     /// [`LogError::Open`]: then it goes on in the file it has.
     pub fn reopen(&self) -> Result<(), LogError> {
         self.sink().outlet.reopen()
+    }
+
+    /// Lets go of the directory that was kept open for [`Log::reopen`], because it would be a way out of this root, which the
+    /// process is about to be locked into. A file below it is found again by its path there; one outside is written to as long
+    /// as it is open, and not opened again. Nothing happens if the root is the whole tree.
+    ///
+    /// [`main`](crate::main) does this before privileges are given up.
+    pub fn lock_in(&self, root: &Root) {
+        if !root.is_whole() {
+            self.sink().outlet.lock_in(root);
+        }
     }
 
     /// Where records go, in words for a person.

@@ -31,6 +31,7 @@ mod report;
 pub use report::{Lack, Mechanism, Report, Row, Standing, Wish};
 
 use crate::Exit;
+use crate::chroot::Root;
 use crate::needs::Needs;
 use eudaemon_core::capability::Set;
 use eudaemon_core::limits::{Limit, Resource};
@@ -141,6 +142,14 @@ impl Prepared {
     #[must_use]
     pub fn plan(&self) -> &Report {
         &self.report
+    }
+
+    /// Lets go of what would be a way out of this root, which the process is about to be locked into: `/proc/self`, otherwise
+    /// kept open so that its rule lasts. Nothing happens if the root is the whole tree. [`main`](crate::main) does this.
+    pub fn lock_in(&mut self, root: &Root) {
+        if let Some(files) = self.files.as_mut().filter(|_| !root.is_whole()) {
+            files.close();
+        }
     }
 
     /// Gives up everything that was not asked for: limits, capabilities, `no_new_privs`, Landlock, seccomp, in this order.

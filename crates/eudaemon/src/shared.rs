@@ -4,7 +4,7 @@ use crate::health::Tasks;
 use crate::health::{Health, Patience, Phase, Say, Watching};
 use crate::inbox::{Inbox, Letter};
 use crate::metrics::Registry;
-use crate::running::Handle;
+use crate::running::{Handle, panicked};
 use crate::told::Told;
 use crate::{Activation, Error, Exit, Result, StopSignal};
 use crate::{chroot::Root, logging::Log, options::Options};
@@ -114,6 +114,8 @@ impl Shared {
         let now = eudaemon_sys::clock::mono();
         let mut life = held(&self.life);
         let mut effects = VecDeque::from(life.step(now, event));
+        // Before anybody is told, for who is told may ask at once.
+        self.health.enter(phase(life.state()));
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::SayReady => self.told.ready(),
@@ -137,7 +139,6 @@ impl Shared {
                 Effect::Abort => std::process::abort(),
             }
         }
-        self.health.enter(phase(life.state()));
         drop(life);
         self.wake.wake();
     }
@@ -273,14 +274,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Acts on a signal that is not the library's; whether anybody had asked for it.
+    /// Acts on a signal that is not the library's; whether anybody had asked for it. A panic in what is called ends the
+    /// service: the thread that reads signals goes on, or nobody could end it any more.
     pub fn act(&self, signal: Signal) -> bool {
-        let mut acts = held(&self.acts);
+        // Not held meanwhile: what is called may ask for another signal.
+        let mut acts = std::mem::take(&mut *held(&self.acts));
         let mut any = false;
         for (_, act) in acts.iter_mut().filter(|(asked, _)| *asked == signal) {
             any = true;
-            act();
+            if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)) {
+                self.fail(panicked(&*panic).during(signal.name()));
+            }
         }
+        let mut slot = held(&self.acts);
+        acts.append(&mut slot);
+        *slot = acts;
         any
     }
 

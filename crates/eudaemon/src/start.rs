@@ -123,13 +123,14 @@ where
         opened.log().notice(format_args!("{note}"));
     }
     let doors = Doors::open(&plan.options)?;
+    let credentials = Credentials::open(&plan.activation)?;
 
     let mut cx = Init {
         activation: &plan.activation,
         options: &plan.options,
         log: opened.log(),
         notify: opened.notify(),
-        credentials: &Credentials::open(&plan.activation)?,
+        credentials: &credentials,
         name: &plan.manifest.name,
         directories: OnceLock::new(),
         inherited: &mut inherited,
@@ -138,9 +139,13 @@ where
     let run = guarded(|| init(&mut cx))?;
     let keep = std::mem::take(&mut cx.keep);
     drop(inherited);
+    // Their directories would be ways out of the new root.
+    drop(credentials);
+    opened.log().lock_in(&plan.root);
+    let mut confinement = Confinement::prepare(&plan.manifest.needs, plan.options.sandbox)?;
+    confinement.lock_in(&plan.root);
 
     let watchdog = plan.watchdog();
-    let confinement = Confinement::prepare(&plan.manifest.needs, plan.options.sandbox)?;
     let dropped = identity.apply(&keep)?;
     let confined = confinement.enforce()?;
     opened.log().debug(format_args!("{dropped}"));

@@ -149,8 +149,9 @@ impl Told {
                 "unable to write to the readiness descriptor: {error}"
             ));
         }
+        // A new one: what lies there by now is somebody else's, and may be a link to anything.
         if let Some(path) = waiting.file
-            && let Err(error) = File::create(&path)
+            && let Err(error) = File::create_new(&path)
         {
             self.log
                 .warning(format_args!("unable to make {}: {error}", path.display()));

@@ -3,6 +3,7 @@
 use super::journal::{is_gone, wait_for_room};
 use super::{Journal, LogError, LogTarget, Record, absolute};
 use crate::Activation;
+use crate::chroot::Root;
 use eudaemon_core::logging::{
     Choice, End, Facts, Form, choose, human, journal_stream, push, push_syslog,
 };
@@ -131,6 +132,12 @@ impl Outlet {
         }
     }
 
+    pub(super) fn lock_in(&mut self, root: &Root) {
+        if let Outlet::File(file) = self {
+            file.lock_in(root);
+        }
+    }
+
     pub(super) fn reopen(&mut self) -> Result<(), LogError> {
         match self {
             Outlet::File(file) => file.reopen(),
@@ -189,13 +196,24 @@ impl Stream {
     }
 }
 
-/// A file, with its directory.
+/// A file, and how it is found again.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
-    folder: Folder,
+    folder: Kept,
     name: OsString,
     file: File,
+}
+
+/// The directory of a log file.
+#[derive(Debug)]
+enum Kept {
+    /// Open.
+    Open(Folder),
+    /// Not: it is where the path says.
+    Closed,
+    /// Not, and no path leads to it from inside the root.
+    Outside,
 }
 
 impl LogFile {
@@ -210,7 +228,7 @@ impl LogFile {
         match opened() {
             Ok((folder, name, file)) => Ok(LogFile {
                 path,
-                folder,
+                folder: Kept::Open(folder),
                 name,
                 file,
             }),
@@ -219,12 +237,31 @@ impl LogFile {
     }
 
     fn reopen(&mut self) -> Result<(), LogError> {
-        let opened = self.folder.append(self.name.as_bytes(), FILE_MODE);
+        let name = self.name.as_bytes();
+        let opened = match &self.folder {
+            Kept::Open(folder) => folder.append(name, FILE_MODE),
+            Kept::Closed => Folder::open(self.path.parent().unwrap_or(Path::new("/")))
+                .and_then(|folder| folder.append(name, FILE_MODE)),
+            Kept::Outside => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "it is outside of the root",
+            )),
+        };
         self.file = opened.map_err(|source| LogError::Open {
             path: self.path.clone(),
             source,
         })?;
         Ok(())
+    }
+
+    fn lock_in(&mut self, root: &Root) {
+        self.folder = match root.path(&self.path) {
+            Ok(inside) => {
+                self.path = inside.as_path().to_owned();
+                Kept::Closed
+            }
+            Err(_) => Kept::Outside,
+        };
     }
 
     fn write(&mut self, record: &Record<'_>, patience: Duration) -> io::Result<()> {

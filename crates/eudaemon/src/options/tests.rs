@@ -112,17 +112,20 @@ fn every_problem_is_told_at_once() {
             "web",
             "--service.umask=9",
             "--service.pidfile=web.pid",
+            "--service.cpuprofile=cpu.pprof,99",
             "--service.stop-timeout=0",
         ],
         &[("NO_SUCH_SERVICE_SERVICE_NOTIFY_FD", "2")],
     )
-    .expect_err("four times");
+    .expect_err("five times");
     assert_eq!(error.exit(), Exit::Config);
     let told = error.to_string();
-    assert_eq!(told.lines().count(), 4, "{told}");
+    assert_eq!(told.lines().count(), 5, "{told}");
     for part in [
         "service.umask = \"9\" (command line): expected an octal number",
         "service.pidfile = \"web.pid\" (command line): expected an absolute path",
+        // H14: it is opened after a change of directory.
+        "service.cpuprofile = \"cpu.pprof,99\" (command line): expected an absolute path",
         "service.stop-timeout",
         "environment NO_SUCH_SERVICE_SERVICE_NOTIFY_FD",
     ] {

@@ -136,7 +136,7 @@ impl Options {
             target: read.value("target", text),
             dry_run: read.switch("dry-run", false),
             force: read.switch("force", false),
-            cpuprofile: read.value("cpuprofile", text),
+            cpuprofile: read.value("cpuprofile", profile),
             debug_address: read.value("debugserveraddr", text),
             debug_public: read.switch("debug-public", false),
             umask: read.value("umask", mode),
@@ -304,6 +304,13 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
     } else {
         Err("an absolute path".to_owned())
     }
+}
+
+/// The rest of it is understood where the profile is.
+fn profile(text: &str) -> Result<String, String> {
+    absolute(text)
+        .map(|_| text.to_owned())
+        .map_err(|expected| format!("{expected}, and perhaps ,HZ,SECONDS"))
 }
 
 fn mode(text: &str) -> Result<u32, String> {

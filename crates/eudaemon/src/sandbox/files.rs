@@ -194,6 +194,11 @@ impl Domain {
         Ok((Domain { rules, ..self }, Ok(())))
     }
 
+    /// Lets go of the directory that is kept open: behind a chroot it would be a way out, and has no path there anyway.
+    pub(super) fn close(&mut self) {
+        self.own = None;
+    }
+
     /// Puts it in force for this thread. What the kernel refuses goes into the report.
     pub(super) fn enforce(self, report: &mut Report) {
         match self.rules.restrict_self() {

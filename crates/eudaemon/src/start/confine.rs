@@ -1,6 +1,7 @@
 //! The sandbox, or the plain fact that there is none, in one shape.
 
 use crate::Result;
+use crate::chroot::Root;
 use crate::needs::Needs;
 use crate::options::SandboxMode;
 
@@ -18,6 +19,13 @@ impl Confinement {
             SandboxMode::Require => Mode::Require,
         };
         Ok(Confinement(Some(Sandbox::of(needs).prepare(mode)?)))
+    }
+
+    /// Lets go of what leads out of the new root.
+    pub fn lock_in(&mut self, root: &Root) {
+        if let Some(prepared) = &mut self.0 {
+            prepared.lock_in(root);
+        }
     }
 
     /// What will be enforced.
@@ -53,6 +61,8 @@ impl Confinement {
             )),
         }
     }
+
+    pub fn lock_in(&mut self, _: &Root) {}
 
     pub fn plan(&self) -> String {
         NONE.to_owned()

@@ -11,6 +11,7 @@ use crate::told::{self, Told, Waiting};
 use crate::{Activation, Error, Exit, Result};
 use eudaemon_sys::title::Title;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What is open so far.
@@ -60,6 +61,10 @@ impl Opened {
         self.title = Title::take().ok();
         if let Some(path) = &plan.options.pidfile {
             self.pidfile = Some(Pidfile::acquire(path)?);
+        }
+        // Behind the PID file's lock: it may belong to a service that runs.
+        if let Some(path) = &plan.options.ready_file {
+            remove_left(path)?;
         }
         Ok(())
     }
@@ -156,6 +161,19 @@ fn open_log(name: &str, plan: &Plan) -> Result<Log, LogError> {
         log.warning("there is no syslog: nothing is logged once the shell is left; service.log=file:PATH keeps it");
         Ok(log)
     })
+}
+
+/// Removes the readiness file of an earlier life that was killed: this one is not ready.
+fn remove_left(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::from(error)
+            .class(Exit::CannotCreate)
+            .during(format!(
+                "service.ready-file: unable to remove {}",
+                path.display()
+            ))),
+        Err(_) | Ok(()) => Ok(()),
+    }
 }
 
 /// An error before anything was opened goes where a person looks.

@@ -14,6 +14,7 @@ mod orders;
 mod roles;
 mod shell;
 mod stage;
+mod surroundings;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         shell::TESTS,
         confined::TESTS,
         orders::TESTS,
+        surroundings::TESTS,
     ]
     .concat();
     let tests: Vec<Test> = tests.into_iter().filter(|test| is_chosen(test.0)).collect();

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Where the test and its role meet: a directory.
-fn folder() -> std::path::PathBuf {
+pub fn folder() -> std::path::PathBuf {
     std::env::var_os(super::stage::FOLDER)
         .expect("the stage sets it")
         .into()
 }
 
 /// Says something to the test.
-fn note(name: &str, text: impl AsRef<[u8]>) {
+pub fn note(name: &str, text: impl AsRef<[u8]>) {
     let folder = folder();
     let fresh = folder.join(format!(".{name}"));
     std::fs::write(&fresh, text).expect("the test's own directory");
@@ -177,7 +177,7 @@ pub fn play(role: &OsStr) -> ExitCode {
                 Ok(())
             })
         }),
-        other => panic!("there is no role {other}"),
+        other => super::surroundings::play(other),
     }
 }
 

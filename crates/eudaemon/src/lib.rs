@@ -19,6 +19,9 @@ pub mod detach;
 pub mod directories;
 pub mod error;
 pub mod exit;
+#[cfg(doc)]
+#[doc = include_str!("../guide/README.md")]
+pub mod guide;
 pub mod health;
 mod inbox;
 pub mod inherited;

@@ -360,7 +360,7 @@ fn the_guide_shows_the_unit_that_is_generated() {
         .system_calls(Preset::NetworkServer);
     let plan = plan(&Installation::new(manifest, "/usr/local/bin/hello"), 252);
     let unit = text(&plan, "hello.service");
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/install.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/guide/install.md");
     let guide = std::fs::read_to_string(path).expect("the guide");
     let (before, rest) = guide.split_once("```ini\n").expect("the unit");
     let (shown, after) = rest.split_once("```\n").expect("its end");

@@ -1,0 +1,49 @@
+// The chapters are files, so that they can be read where the source is. Among themselves they link by the name of the file;
+// here, where they are modules, the definitions that come first count.
+macro_rules! links {
+    () => {
+        "[README.md]: crate::guide
+[chroot.md]: crate::guide::chroot
+[control.md]: crate::guide::control
+[credentials.md]: crate::guide::credentials
+[daemonizing.md]: crate::guide::daemonizing
+[debug.md]: crate::guide::debug
+[health.md]: crate::guide::health
+[install.md]: crate::guide::install
+[logging.md]: crate::guide::logging
+[notify.md]: crate::guide::notify
+[privileges.md]: crate::guide::privileges
+[sandbox.md]: crate::guide::sandbox
+[testing.md]: crate::guide::testing
+
+"
+    };
+}
+
+/// A chapter. One whose Rust needs a feature is there without it too, so that links to it lead somewhere, but says only that.
+macro_rules! chapter {
+    ($name:ident, $file:literal) => {
+        #[doc = links!()]
+        #[doc = include_str!(concat!("../guide/", $file))]
+        pub mod $name {}
+    };
+    ($name:ident, $file:literal, $feature:literal) => {
+        #[cfg_attr(feature = $feature, doc = links!())]
+        #[cfg_attr(feature = $feature, doc = include_str!(concat!("../guide/", $file)))]
+        #[cfg_attr(not(feature = $feature), doc = concat!("With the feature `", $feature, "`."))]
+        pub mod $name {}
+    };
+}
+
+chapter!(daemonizing, "daemonizing.md");
+chapter!(privileges, "privileges.md");
+chapter!(chroot, "chroot.md");
+chapter!(sandbox, "sandbox.md", "sandbox");
+chapter!(notify, "notify.md");
+chapter!(credentials, "credentials.md");
+chapter!(health, "health.md");
+chapter!(logging, "logging.md");
+chapter!(control, "control.md");
+chapter!(debug, "debug.md", "debug-server");
+chapter!(install, "install.md");
+chapter!(testing, "testing.md", "testing");

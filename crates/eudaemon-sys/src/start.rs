@@ -39,7 +39,7 @@ static FOUND: AtomicU8 = AtomicU8::new(0);
 /// SIGPIPE was at its default.
 const PIPE_KILLS: u8 = 1 << 3;
 
-/// Runs the program and ends the process. Only for [`program!`](crate::program).
+/// Runs the program and ends the process. Only for [`program!`](crate::program!).
 ///
 /// # Safety
 /// `words` points to `count` pointers to strings that end with a NUL and stay as they are until the end of the process.
@@ -90,7 +90,7 @@ fn inherit() -> Result<(), ()> {
     Ok(())
 }
 
-/// Undoes what [`program!`](crate::program) did to what our caller handed on, for the program this process becomes.
+/// Undoes what [`program!`](crate::program!) did to what our caller handed on, for the program this process becomes.
 pub fn hand_back() {
     let found = FOUND.load(Ordering::Relaxed);
     for number in 0..3 {

@@ -32,7 +32,7 @@ use std::time::Instant;
 /// }
 /// ```
 ///
-/// What happens, in order, is in [`start`](crate::guide).
+/// What happens, in order, is in [the guide](crate::guide)'s chapter "How a start goes".
 #[must_use]
 pub fn main<S: Service>() -> ExitCode {
     let builder = Builder::of(S::manifest());

@@ -34,7 +34,7 @@ pub trait Service: Sized {
     /// Whatever makes a start useless. [`Error::config`](crate::Error::config) keeps managers from trying again.
     fn init(config: Self::Config, cx: &mut Init<'_>) -> Result<Self>;
 
-    /// Serves until [`Running::stop`] says so, and returns when it is done.
+    /// Serves until [`Running::stop`](crate::Handle::stop) says so, and returns when it is done.
     ///
     /// # Errors
     /// Whatever ended it; it becomes the exit code and the last status.

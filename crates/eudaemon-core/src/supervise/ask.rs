@@ -9,7 +9,7 @@ use crate::words::{Ended, Pid};
 use alloc::string::String;
 
 impl Supervisor {
-    /// When to call back with [`Event::Deadline`]. A value, not a timer: nothing to cancel.
+    /// When to call back with [`Event::Deadline`](super::Event::Deadline). A value, not a timer: nothing to cancel.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
         let main = match self.state {

@@ -30,7 +30,7 @@ pub enum Script {
     Log = 4,
     /// Whether it is ready (runit).
     Check = 5,
-    /// A program of `control/`, asked before a letter is obeyed (runit). Which, tells [`Supervisor::hook`].
+    /// A program of `control/`, asked before a letter is obeyed (runit). Which, tells [`Supervisor::hook`](super::Supervisor::hook).
     Hook = 6,
 }
 
@@ -117,7 +117,7 @@ impl Hold {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The moment of [`Supervisor::deadline`] has come, or may have.
+    /// The moment of [`Supervisor::deadline`](super::Supervisor::deadline) has come, or may have.
     Deadline,
     /// An operator speaks.
     Command(Command),
@@ -151,7 +151,7 @@ pub enum Effect {
         /// The launch's number within its role, to be recorded with the child.
         generation: u32,
     },
-    /// Is there a program for [`Supervisor::hook`] in `control/`? Answer [`Event::Sought`].
+    /// Is there a program for [`Supervisor::hook`](super::Supervisor::hook) in `control/`? Answer [`Event::Sought`].
     Seek,
     /// Send a signal to a child of ours, or to its process group.
     Signal {
@@ -187,7 +187,7 @@ pub enum Effect {
     Leave,
 }
 
-/// What became of a child while there was no shell. See [`Supervisor::adopt`].
+/// What became of a child while there was no shell. See [`Supervisor::adopt`](super::Supervisor::adopt).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// There is no child of the latest launch.

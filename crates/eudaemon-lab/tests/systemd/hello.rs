@@ -286,3 +286,29 @@ fn a_unit_with_a_wrong_option_is_not_started_again() {
     );
     assert_eq!(said, "78\n0\n");
 }
+
+#[test]
+fn it_installs_itself_and_lives_in_its_hardened_unit() {
+    if !pid1::need() {
+        return;
+    }
+    let machine = Pid1::new();
+    machine.copy(&example("hello"), "hello");
+    let commands = format!(
+        "install -D {} /opt/hello; ask() {{ /opt/hello --service.do $1 >/dev/null; echo $1 $?; }}
+        ask install; systemd-analyze verify /etc/systemd/system/hello.service; echo verified $?
+        systemd-analyze security --threshold=20 hello >/dev/null; echo exposed $?
+        ask start; ask status; show hello StatusText; ask reload; show hello ActiveState
+        ps -o user= -p $(show hello MainPID) | grep -c root
+        ask stop; ask status; show hello Result; ask remove; ask status; test -e /etc/systemd/system/hello.service",
+        machine.path("hello").display()
+    );
+    let seen = machine.judge(&commands);
+    assert_eq!(
+        seen.out,
+        "install 0\nverified 0\nexposed 0\nstart 0\nstatus 0\nserving 127.0.0.1:8080\nreload 0\nactive\n0\nstop 0\nstatus 3\n\
+         success\nremove 0\nstatus 4\n",
+        "{seen:?}"
+    );
+    assert_eq!(seen.code, 1, "the unit is gone: {seen:?}");
+}

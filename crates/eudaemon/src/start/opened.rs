@@ -166,12 +166,12 @@ fn open_log(name: &str, plan: &Plan) -> Result<Log, LogError> {
 /// Removes the readiness file of an earlier life that was killed: this one is not ready.
 fn remove_left(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::from(error)
-            .class(Exit::CannotCreate)
-            .during(format!(
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::from(error).class(Exit::CannotCreate).during(format!(
                 "service.ready-file: unable to remove {}",
                 path.display()
-            ))),
+            )))
+        }
         Err(_) | Ok(()) => Ok(()),
     }
 }

@@ -70,7 +70,8 @@ pub fn play(role: &str) -> ExitCode {
             let third = cx.inherited().take_named("third");
             Ok(move |cx: Running| {
                 std::fs::write(folder().join("made"), "").during(|| "unable to make a file")?;
-                let directory = std::env::current_dir().during(|| "unable to find the directory")?;
+                let directory =
+                    std::env::current_dir().during(|| "unable to find the directory")?;
                 note("directory", directory.as_os_str().as_encoded_bytes());
                 note("third", third.is_some().to_string());
                 note("pid", std::process::id().to_string());
@@ -115,7 +116,9 @@ fn link(pid: u32, name: &str) -> std::path::PathBuf {
 }
 
 fn send(pid: u32, signal: &str) {
-    let sent = Command::new("kill").args([signal, &pid.to_string()]).status();
+    let sent = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status();
     assert!(sent.expect("kill").success());
 }
 
@@ -139,8 +142,14 @@ fn in_the_foreground_nothing_is_changed() {
     let directory = scratch.heard("directory");
     scratch.heard("pid");
     assert_eq!(Path::new(&directory), scratch.0);
-    let ours = format!("0{}", of_threads(std::process::id(), "Umask")[0].trim_start_matches('0'));
-    let its = format!("0{}", of_threads(child.id(), "Umask")[0].trim_start_matches('0'));
+    let ours = format!(
+        "0{}",
+        of_threads(std::process::id(), "Umask")[0].trim_start_matches('0')
+    );
+    let its = format!(
+        "0{}",
+        of_threads(child.id(), "Umask")[0].trim_start_matches('0')
+    );
     assert_eq!(its, ours);
     assert_eq!(link(child.id(), "fd/1"), scratch.path("out"));
     send(child.id(), "-TERM");
@@ -198,7 +207,8 @@ fn nothing_the_library_opened_is_a_way_out_of_the_root() {
     let scratch = Scratch::new();
     let inside = scratch.path("inside");
     std::fs::create_dir(&inside).expect("our own directory");
-    let path = |option: &str, name: &str| format!("--service.{option}{}", scratch.path(name).display());
+    let path =
+        |option: &str, name: &str| format!("--service.{option}{}", scratch.path(name).display());
     let common = ["--service.uid=nobody".to_owned(), path("chroot=", "inside")];
     for option in [
         path("log=file:", "web.log"),
@@ -326,7 +336,11 @@ fn what_is_no_action_runs_nothing() {
         let option = format!("--service.do={word}");
         let output = scratch.output("slow-init", &[&option]);
         assert_eq!(output.status.code(), Some(78), "{word}");
-        assert!(stderr(&output).contains("service.do"), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("service.do"),
+            "{}",
+            stderr(&output)
+        );
         assert!(!scratch.path("begun").exists(), "{word}");
     }
 }
@@ -345,7 +359,13 @@ fn debugging_works_behind_a_changed_root() {
     ] {
         let manager = scratch.managed(Manager::builder(), "progress", options);
         manager.wait_ready(LONG).expect("it says so");
-        for what in ["/livez", "/readyz", "/metrics", "/debug/tasks", "/debug/config"] {
+        for what in [
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/debug/tasks",
+            "/debug/config",
+        ] {
             let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
             let request = format!("GET {what} HTTP/1.0\r\n\r\n");
             stream.write_all(request.as_bytes()).expect("it listens");

@@ -4,6 +4,9 @@
 //! silently done without.
 #![allow(unsafe_code, reason = "this is the room for it")]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("eudaemon is for Linux so far: other systems have no kernel door yet");
+
 pub mod accounts;
 pub mod arena;
 pub mod attempt;

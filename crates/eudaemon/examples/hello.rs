@@ -51,8 +51,14 @@ impl Service for Hello {
 
 fn answer(mut connection: TcpStream) -> std::io::Result<()> {
     connection.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let mut request = String::new();
-    BufReader::new(&connection).read_line(&mut request)?;
+    let mut lines = BufReader::new(&connection).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    // To the empty line: what is left unread when a connection is closed resets it, and takes the answer along.
+    while lines
+        .next()
+        .transpose()?
+        .is_some_and(|header| !header.is_empty())
+    {}
     while request.starts_with("GET /hang ") {
         std::thread::park();
     }

@@ -8,13 +8,15 @@
 //! nothing else is seen (`--scratch /tmp` shows that).
 //!
 //! The programs that are no supervisors (loggers, time filters, links of a chain) are measured one by one, in `programs`, beside what
-//! the kernel alone needs; so is what the library says to a manager, in `messages`. `--quick` tells whether everything still runs, not how fast it is.
+//! the kernel alone needs; so is what the library says to a manager, in
+//! `messages`, and how soon, in `ready`. `--quick` tells whether everything still runs, not how fast it is.
 //!
 //! Not measured: services with loggers, more than one tree, machines under memory pressure.
 
 mod messages;
 pub(crate) mod process;
 mod programs;
+mod ready;
 pub(crate) mod subject;
 mod table;
 mod timed;
@@ -102,7 +104,8 @@ impl Options {
 /// Everything `--only` chooses from.
 fn known() -> Vec<String> {
     let all = STAGES.into_iter().chain(programs::SCENES);
-    all.chain(messages::SCENES).map(str::to_owned).collect()
+    let library = messages::SCENES.into_iter().chain(ready::SCENES);
+    all.chain(library).map(str::to_owned).collect()
 }
 
 /// A place in memory, if this machine has one.
@@ -174,6 +177,15 @@ fn work(args: &[String]) -> Outcome {
             title: format!("messages to a manager, {} rounds", options.rounds),
             samples,
             columns: messages::subjects(),
+        });
+    }
+    if ready::SCENES.iter().any(|scene| options.wants(scene)) {
+        let mut samples = Samples::new();
+        ready::play(&options, &mut samples)?;
+        tables.push(table::Table {
+            title: format!("a service's start, {} rounds", options.rounds),
+            samples,
+            columns: ready::subjects(),
         });
     }
     notes.push(format!("load averages after: {}", process::load()));

@@ -11,12 +11,17 @@ pub const SCENES: [&str; 1] = ["messages"];
 
 /// The columns.
 pub fn subjects() -> Vec<Subject> {
+    columns("kernel")
+}
+
+/// Ours, and what it is held against.
+pub fn columns(other: &str) -> Vec<Subject> {
     let column = |name: &str, kind| Subject {
         name: name.to_owned(),
         kind,
         dir: PathBuf::new(),
     };
-    vec![column("ours", Kind::Ours), column("kernel", Kind::Bare)]
+    vec![column("ours", Kind::Ours), column(other, Kind::Bare)]
 }
 
 /// Measures; into the rows.

@@ -247,4 +247,16 @@ pub const ROWS: &[Row] = &[
         "ns",
         Goal::Of("kernel", 1.2),
     ),
+    row(
+        "ready",
+        "a service's start until READY=1",
+        "µs",
+        Goal::Of("bare", 1.5),
+    ),
+    row(
+        "ready-static",
+        "the same, static program",
+        "µs",
+        Goal::Of("bare", 1.5),
+    ),
 ];

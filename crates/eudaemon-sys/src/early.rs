@@ -1,15 +1,18 @@
 //! Signals that come while a program still starts, for one whose `main` is the standard library's.
 //!
 //! Until there is a loop that reads signals, the first TERM or INT is written down, so that `init` can end in order, and
-//! the second ends the process. Then [`hand_over`] blocks what the loop wants to read. Nothing is lost between the two.
+//! the second ends the process; a HUP is written down too. Then [`hand_over`] blocks what the loop wants to read. Nothing is lost between the two.
 
 use crate::signal::Signals;
 use eudaemon_core::words::Signal;
 use std::io;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// The number of the first request to end; 0 is none.
 static ASKED: AtomicI32 = AtomicI32::new(0);
+
+/// Whether a HUP came.
+static HUNG_UP: AtomicBool = AtomicBool::new(false);
 
 /// The requests to end that are written down.
 const REQUESTS: [libc::c_int; 2] = [libc::SIGTERM, libc::SIGINT];
@@ -25,12 +28,17 @@ extern "C" fn ask(number: libc::c_int) {
     }
 }
 
-/// Makes a clean start of what was inherited, and from here on writes down the first TERM or INT.
+extern "C" fn hang_up(_: libc::c_int) {
+    HUNG_UP.store(true, Ordering::Relaxed);
+}
+
+/// Makes a clean start of what was inherited, and from here on writes down the first TERM or INT, and HUP.
 ///
 /// - No signal is blocked.
 /// - What was ignored has its default again, for `waitpid(2)` fails if SIGCHLD is ignored, and a `trap '' TERM` in some
 ///   script would make a daemon that cannot be stopped. Two stay ignored: SIGPIPE, as Rust's start left it, and SIGHUP until
 ///   [`hand_over`], so that the terminal of a `nohup` may go while the program starts.
+/// - A HUP that is not ignored is a wish for a reload that comes early: it ends nothing, and [`hung_up`] tells of it.
 /// - Handlers are left alone: none is inherited (`execve(2)`), so they are the standard library's, for stack overflows.
 /// - A second TERM or INT ends the process with code 128 and its number, as a shell would tell it.
 ///
@@ -47,7 +55,16 @@ pub fn begin() -> io::Result<()> {
     for number in REQUESTS {
         set(number, ask as *const () as libc::sighandler_t)?;
     }
+    if !is_ignored(libc::SIGHUP) {
+        set(libc::SIGHUP, hang_up as *const () as libc::sighandler_t)?;
+    }
     crate::signal::unblock_all()
+}
+
+/// Whether a HUP came between [`begin`] and [`hand_over`].
+#[must_use]
+pub fn hung_up() -> bool {
+    HUNG_UP.load(Ordering::Relaxed)
 }
 
 /// The first TERM or INT since [`begin`]; `None` if nobody asked this program to end.
@@ -71,22 +88,26 @@ pub fn hand_over(signals: &[Signal]) -> io::Result<(Signals, Option<Signal>)> {
     for number in REQUESTS {
         set(number, libc::SIG_DFL)?;
     }
-    no_longer_ignore(libc::SIGHUP);
+    set(libc::SIGHUP, libc::SIG_DFL)?;
     Ok((reader, asked()))
 }
 
 /// Gives a signal its default, if it is ignored.
 pub(crate) fn no_longer_ignore(number: libc::c_int) {
-    let mut now: Raw = [0; 4];
     let default: Raw = [0; 4];
-    // SAFETY: no disposition is given; the kernel writes at most the four words of a live local. KILL and STOP can be asked
-    // for. WHY NOT libc's sigaction: it refuses 32 and 33, which glibc's posix_spawn leaves ignored (observed: glibc 2.36).
-    let rc = unsafe { raw_action(number, std::ptr::null(), &raw mut now) };
-    let ignored = libc::SIG_IGN as u64;
-    if rc == 0 && now[0] == ignored {
+    if is_ignored(number) {
         // SAFETY: all zero is SIG_DFL without flags, which installs no code; the kernel reads a live local.
         unsafe { raw_action(number, &raw const default, std::ptr::null_mut()) };
     }
+}
+
+/// Whether a signal is ignored.
+fn is_ignored(number: libc::c_int) -> bool {
+    let mut now: Raw = [0; 4];
+    // SAFETY: no disposition is given; the kernel writes at most the four words of a live local. KILL and STOP can be asked
+    // for. WHY NOT libc's sigaction: it refuses 32 and 33, which glibc's posix_spawn leaves ignored (observed: glibc 2.36).
+    let rc = unsafe { raw_action(number, std::ptr::null(), &raw mut now) };
+    rc == 0 && now[0] == libc::SIG_IGN as u64
 }
 
 /// # Safety
@@ -103,8 +124,8 @@ fn set(number: libc::c_int, handler: libc::sighandler_t) -> io::Result<()> {
     action.sa_sigaction = handler;
     // SAFETY: the set is a field of our own local.
     unsafe { libc::sigfillset(&raw mut action.sa_mask) };
-    // SAFETY: `handler` is SIG_DFL or `ask`, which takes the one argument a handler without SA_SIGINFO gets and calls only
-    // what may be called in one; the struct is initialised and outlives the call. WHY NOT rustix: it leaves handlers to libc.
+    // SAFETY: `handler` is SIG_DFL, `ask` or `hang_up`; each takes the one argument a handler without SA_SIGINFO gets and does only
+    // what may be done in one; the struct is initialised and outlives the call. WHY NOT rustix: it leaves handlers to libc.
     if unsafe { libc::sigaction(number, &raw const action, std::ptr::null_mut()) } == 0 {
         Ok(())
     } else {

@@ -78,6 +78,8 @@ pub struct Handed {
     pub own_pid: Vec<&'static str>,
     /// The descriptors it finds from 3 on.
     pub fds: Vec<OwnedFd>,
+    /// What it is called, if that is not its path.
+    pub name: Option<OsString>,
 }
 
 /// One start at a time: see `reserve`.
@@ -92,7 +94,8 @@ static ONE: Mutex<()> = Mutex::new(());
 /// Those of the start; `NotFound` if there is no such program in the `PATH` of the environment it is given.
 pub fn start(mut command: Command, handed: Handed) -> io::Result<Child> {
     let nul = |_| io::Error::from_raw_os_error(errno::EINVAL);
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let name = handed.name.as_deref().unwrap_or(command.get_program());
+    let words = std::iter::once(name).chain(command.get_args());
     let words: Result<Vec<CString>, _> = words.map(|word| CString::new(word.as_bytes())).collect();
     let words = words.map_err(nul)?;
     let mut argv: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();

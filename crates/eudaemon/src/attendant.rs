@@ -37,6 +37,9 @@ impl Attendant {
         if let Some(signal) = self.asked {
             heard(service, signal);
         }
+        if early::hung_up() {
+            heard(service, Signal::Hup);
+        }
         loop {
             service.wake.clear();
             while let Some(signal) = self.signals.next() {

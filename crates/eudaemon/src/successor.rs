@@ -87,7 +87,8 @@ pub enum SuccessorError {
 }
 
 impl<'a> Start<'a> {
-    /// The same program with the same words and the same environment.
+    /// The same program with the same words and the same environment, in the directory where this one was started if it can
+    /// still be entered: a relative path among the words means what it meant.
     #[must_use]
     pub fn new(activation: &'a Activation) -> Start<'a> {
         Start {
@@ -131,10 +132,14 @@ impl<'a> Start<'a> {
             environment: self.environment(fds.len())?,
             own_pid: vec!["LISTEN_PID", FOR],
             fds,
+            name: self.activation.words().first().cloned(),
         };
         #[expect(clippy::disallowed_methods, reason = "it is started by sys::hand")]
         let mut command = Command::new(program);
         command.args(self.activation.words().iter().skip(1));
+        if let Some(directory) = self.directory() {
+            command.current_dir(directory);
+        }
         // By this the other end is closed here: the line ends when the successor does.
         let mut child = hand::start(command, handed).map_err(SuccessorError::System)?;
         match serves(&mut line, within) {
@@ -174,12 +179,22 @@ impl<'a> Start<'a> {
         });
         let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
         let environment = Environment::new(pairs.into_iter());
-        Ok(eudaemon_sys::replace::replace(
-            &path,
-            &words,
-            &environment,
-            &self.fds,
-        ))
+        let here = std::env::current_dir();
+        if let Some(directory) = self.directory() {
+            std::env::set_current_dir(directory).map_err(SuccessorError::System)?;
+        }
+        let error = eudaemon_sys::replace::replace(&path, &words, &environment, &self.fds);
+        // It could not: this process goes on where it was.
+        if let Ok(here) = here {
+            let _ = std::env::set_current_dir(here);
+        }
+        Ok(error)
+    }
+
+    /// Where the program was started, if that is not out of reach by now: removed, or not this user's to enter.
+    fn directory(&self) -> Option<&std::path::Path> {
+        let directory = self.activation.directory()?;
+        directory.join(".").is_dir().then_some(directory)
     }
 
     /// The environment of the new program, but for what depends on its process id.

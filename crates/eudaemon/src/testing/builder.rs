@@ -221,6 +221,7 @@ impl Builder {
             environment: environment.into_iter().collect(),
             own_pid,
             fds: self.sockets.into_iter().map(|(_, fd)| fd).collect(),
+            name: None,
         };
         let mut child = start(command, handed)?;
         let pid = child.id();

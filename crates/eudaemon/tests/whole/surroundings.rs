@@ -1,10 +1,11 @@
 //! What a daemon is surrounded by, and what it leaves: directory, mask, descriptors, files; its place as the first process of a
-//! container. H12, H14, H15, H16, H20, H22; T4, T10, T13, T16, T41, T51, T52.
+//! container. H12, H14-H17, H20, H22; T4, T7, T10, T13, T16, T41, T44, T47, T51, T52.
 
 use super::Test;
 use super::roles::{folder, note};
 use super::stage::{FOLDER, LONG, ROLE, Scratch, of_threads, stderr, until};
-use eudaemon::testing::Manager;
+use eudaemon::successor::{Predecessor, Start};
+use eudaemon::testing::{Manager, What};
 use eudaemon::{Builder, Context, Manifest, Running};
 use eudaemon_core::words::Signal;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -53,6 +54,14 @@ pub const TESTS: &[Test] = &[
         the_first_process_of_a_container_stops_in_order,
     ),
     (
+        "an_early_hup_is_a_reload_and_no_end",
+        an_early_hup_is_a_reload_and_no_end,
+    ),
+    (
+        "a_successor_is_called_and_placed_as_this_one_was",
+        a_successor_is_called_and_placed_as_this_one_was,
+    ),
+    (
         "what_is_no_action_runs_nothing",
         what_is_no_action_runs_nothing,
     ),
@@ -98,6 +107,22 @@ pub fn play(role: &str) -> ExitCode {
                     eudaemon::Exit::Temporary,
                     "the disk is full",
                 ))
+            })
+        }),
+        // Starts itself once more from another directory.
+        "succeeded" => Builder::new("succeeded").run(|cx| {
+            let activation = cx.activation().clone();
+            let predecessor = Predecessor::of(&activation, cx.inherited());
+            Ok(move |cx: Running| {
+                if predecessor.generation() == 0 {
+                    std::env::set_current_dir("/").during(|| "unable to leave")?;
+                    let _successor = Start::new(cx.activation()).begin(LONG)?;
+                    return Ok(());
+                }
+                let directory = std::env::current_dir().during(|| "unable to find it")?;
+                note("directory", directory.as_os_str().as_encoded_bytes());
+                note("name", cx.activation().words()[0].as_encoded_bytes());
+                Ok(predecessor.ready()?)
             })
         }),
         // Its author, and nobody else, names a root.
@@ -327,6 +352,32 @@ fn the_first_process_of_a_container_stops_in_order() {
     let inside: u32 = inside.trim().parse().expect("one child");
     send(inside, "-TERM");
     assert!(child.wait().expect("ours").success());
+}
+
+/// H17, T44: it came before there was anybody to hear it.
+fn an_early_hup_is_a_reload_and_no_end() {
+    let scratch = Scratch::new();
+    let manager = scratch.managed(Manager::builder(), "slow-init", &[]);
+    scratch.heard("begun");
+    manager.signal(Signal::Hup).expect("it lives");
+    scratch.say("go");
+    manager
+        .wait_for(LONG, |event| event.what == What::Reloading)
+        .expect("it was owed");
+    assert!(manager.stop(LONG).expect("it stops").success());
+    assert_eq!(manager.violations(), []);
+}
+
+/// T47: relative words mean what they meant, and a program that is several is the same one again.
+fn a_successor_is_called_and_placed_as_this_one_was() {
+    use std::os::unix::process::CommandExt;
+    let scratch = Scratch::new();
+    let mut command = scratch.command("succeeded", &[]);
+    command.current_dir(&scratch.0).env_remove("NOTIFY_SOCKET");
+    let output = command.arg0("web").output().expect("this program");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(Path::new(&scratch.heard("directory")), scratch.0);
+    assert_eq!(scratch.heard("name"), "web");
 }
 
 /// H20: a word that is no action does not start the service.

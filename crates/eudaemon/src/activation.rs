@@ -114,16 +114,18 @@ impl Activation {
         (meant && micros > 0 && micros < u64::MAX).then(|| Duration::from_micros(micros))
     }
 
-    /// Whether a manager started this process itself and is to be told how it does.
+    /// Whether a manager started this process itself, and takes its end for the service's.
     ///
-    /// Source: `systemd.exec(5)`: `NOTIFY_SOCKET`, and `SYSTEMD_EXEC_PID` with our own process id.
+    /// Source: `systemd.exec(5)`: `NOTIFY_SOCKET`, or `SYSTEMD_EXEC_PID` with our own process id. A unit that names a `PIDFILE`
+    /// and wants no notices waits for a daemon that forks (`Type=forking`): it is not meant.
     #[must_use]
     pub fn is_supervised(&self) -> bool {
-        self.notify_socket().is_some()
-            || self
-                .text("SYSTEMD_EXEC_PID")
+        let is_started = || {
+            self.text("SYSTEMD_EXEC_PID")
                 .and_then(|pid| pid.parse().ok())
                 == Some(self.pid)
+        };
+        self.notify_socket().is_some() || (self.variable("PIDFILE").is_none() && is_started())
     }
 
     /// The identity of this run: 32 hexadecimal digits. Source: `systemd.exec(5)`, `INVOCATION_ID`.
@@ -183,6 +185,9 @@ mod tests {
         let of = |pairs: &[(&str, &str)]| Activation::made(7, pairs.iter().copied());
         assert!(!of(&[("SYSTEMD_EXEC_PID", "6")]).is_supervised());
         assert!(of(&[("SYSTEMD_EXEC_PID", "7")]).is_supervised());
+        let forking = [("SYSTEMD_EXEC_PID", "7"), ("PIDFILE", "/run/web.pid")];
+        assert!(!of(&forking).is_supervised());
+        assert!(of(&[("NOTIFY_SOCKET", "@n"), ("PIDFILE", "/run/web.pid")]).is_supervised());
         assert!(of(&[("NOTIFY_SOCKET", "@n")]).is_supervised());
         assert!(!of(&[("NOTIFY_SOCKET", "")]).is_supervised());
         assert_eq!(of(&[("INVOCATION_ID", "short")]).invocation(), None);

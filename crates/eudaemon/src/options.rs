@@ -7,6 +7,8 @@
 //! | file | `uid = "nobody"` in the section `[service]` |
 //! | manifest | [`Manifest::user`](crate::Manifest) |
 //!
+//! A PID file is also named by `PIDFILE`, which a systemd unit with `PIDFile=` sets.
+//!
 //! The first of these that says something counts. Files are read with the feature `toml`: the first that is there of
 //! `/etc/NAME/NAME.toml`, `/etc/NAME.toml` and, for a user who is not root, `$XDG_CONFIG_HOME/NAME/NAME.toml`; and before
 //! it, later ones first, those in the directory `NAME.conf.d` beside it. Never one in the current directory.
@@ -242,6 +244,14 @@ impl Layers {
                     source: Source::Environment(variable),
                 });
             }
+        }
+        // What the unit waits for: systemd.exec(5), PIDFILE.
+        if let Some(value) = from.variable("PIDFILE") {
+            all.push(Setting {
+                name: "pidfile",
+                value: value.to_owned(),
+                source: Source::Environment("PIDFILE".to_owned()),
+            });
         }
         let mut layers = Layers(all);
         let asked = layers.get("config").map(|one| PathBuf::from(&one.value));

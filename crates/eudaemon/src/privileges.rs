@@ -44,7 +44,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Supplementary {
-    /// The groups that list the account, as `initgroups(3)` gives them. If the process is that account already and may not
+    /// The groups that list the account (`initgroups(3)`); its own group, which is the process's, is not repeated among them. If the process is that account already and may not
     /// change its groups, the ones its manager gave it stay (`SupplementaryGroups=`). The default.
     #[default]
     Account,

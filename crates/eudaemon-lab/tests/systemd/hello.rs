@@ -312,3 +312,22 @@ fn it_installs_itself_and_lives_in_its_hardened_unit() {
     );
     assert_eq!(seen.code, 1, "the unit is gone: {seen:?}");
 }
+
+#[test]
+fn a_unit_that_waits_for_a_fork_gets_one() {
+    if !pid1::need() {
+        return;
+    }
+    let machine = Pid1::new();
+    machine.copy(&example("hello"), "hello");
+    let unit = format!(
+        "[Service]\nType=forking\nPIDFile=/run/hello.pid\nExecStart={} --service.daemon\n",
+        machine.path("hello").display()
+    );
+    machine.unit("hello.service", &unit);
+    let seen = machine.judge(
+        "systemctl start hello; echo $?; is hello MainPID $(cat /run/hello.pid); echo $?
+        systemctl stop hello; show hello Result; test -e /run/hello.pid || echo gone",
+    );
+    assert_eq!(seen.out, "0\n0\nsuccess\ngone\n", "{seen:?}");
+}

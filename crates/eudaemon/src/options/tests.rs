@@ -106,6 +106,17 @@ fn the_command_line_counts_before_the_environment() {
 }
 
 #[test]
+fn a_unit_names_the_pid_file() {
+    let of = |words: &[&str]| understood(words, &[("PIDFILE", "/run/unit.pid")]).expect("right");
+    let path = |options: Options| options.pidfile.expect("there is one");
+    assert_eq!(path(of(&["web"])), std::path::Path::new("/run/unit.pid"));
+    assert_eq!(
+        path(of(&["web", "--service.pidfile=/x"])),
+        std::path::Path::new("/x")
+    );
+}
+
+#[test]
 fn every_problem_is_told_at_once() {
     let error = understood(
         &[

@@ -2,10 +2,8 @@
 //!
 //! `GET /hang` hangs it, to see what a watchdog does about it.
 
-use eudaemon::{
-    Init, Manifest, Result, Running, Service,
-    needs::{Needs, Preset},
-};
+use eudaemon::needs::{Needs, Preset};
+use eudaemon::{Init, Manifest, Result, Running, Service};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -24,14 +22,9 @@ impl Service for Hello {
     const NAME: &'static str = "hello";
 
     fn manifest() -> Manifest {
-        let mut manifest = Manifest::new(Self::NAME);
-        manifest.description = "Says hello to whoever asks".into();
-        manifest.needs = Needs::new()
-            .bind_tcp(8080)
-            .system_calls(Preset::NetworkServer);
-        manifest.watchdog = Some(Duration::from_secs(10));
-        manifest.reloads = true;
-        manifest
+        let needs = Needs::serving(8080, Preset::NetworkServer);
+        let hello = Manifest::new(Self::NAME).described("Says hello");
+        hello.needing(needs).watched(Duration::from_secs(10))
     }
 
     fn init(config: Config, cx: &mut Init<'_>) -> Result<Hello> {
@@ -42,28 +35,22 @@ impl Service for Hello {
         cx.on_reload(|| Ok(()))?;
         cx.status(format_args!("serving {}", self.0.local_addr()?));
         cx.ready();
-        cx.serve(&self.0, |connection, _peer| {
-            // A client that is gone is no concern of ours.
-            let _ = answer(connection);
-        })
+        // A client that is gone is no concern of ours.
+        cx.serve(&self.0, |client, _peer| drop(answer(client)))
     }
 }
 
-fn answer(mut connection: TcpStream) -> std::io::Result<()> {
-    connection.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let mut lines = BufReader::new(&connection).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
+fn answer(mut client: TcpStream) -> std::io::Result<()> {
+    client.set_read_timeout(Some(Duration::from_secs(1)))?;
     // To the empty line: what is left unread when a connection is closed resets it, and takes the answer along.
-    while lines
-        .next()
-        .transpose()?
-        .is_some_and(|header| !header.is_empty())
-    {}
-    while request.starts_with("GET /hang ") {
-        std::thread::park();
+    for line in BufReader::new(&client).lines() {
+        match line?.as_str() {
+            line if line.starts_with("GET /hang ") => std::thread::park(),
+            "" => break,
+            _header => {}
+        }
     }
-    let hello = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
-    connection.write_all(hello.as_bytes())
+    client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
 }
 
 fn main() -> std::process::ExitCode {

@@ -71,4 +71,32 @@ impl Manifest {
             logs: false,
         }
     }
+
+    /// The same, with what it is in one sentence.
+    #[must_use]
+    pub fn described(mut self, description: impl Into<String>) -> Manifest {
+        self.description = description.into();
+        self
+    }
+
+    /// The same, with what it needs once it runs.
+    #[must_use]
+    pub fn needing(mut self, needs: Needs) -> Manifest {
+        self.needs = needs;
+        self
+    }
+
+    /// The same, of a service that reads its configuration again on HUP.
+    #[must_use]
+    pub fn reloading(mut self) -> Manifest {
+        self.reloads = true;
+        self
+    }
+
+    /// The same, of a service that may hang for so long before its manager kills it.
+    #[must_use]
+    pub fn watched(mut self, watchdog: Duration) -> Manifest {
+        self.watchdog = Some(watchdog);
+        self
+    }
 }

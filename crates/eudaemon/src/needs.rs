@@ -85,6 +85,12 @@ impl Needs {
         Needs::default()
     }
 
+    /// Those of a server: this TCP port, and these system calls.
+    #[must_use]
+    pub fn serving(port: u16, calls: Preset) -> Needs {
+        Needs::new().bind_tcp(port).system_calls(calls)
+    }
+
     /// This file, or everything below this directory, is read. An absolute path, which exists when the sandbox is made; a
     /// symbolic link stands for what it leads to then. The rule is tied to the file: name the directory of a file that is
     /// replaced by renaming. Source: `landlock(7)`.

@@ -345,6 +345,8 @@ impl Detached {
     /// [`DetachError::NobodyWaits`], and the descriptors are as they were. [`DetachError::System`] if they could not be
     /// replaced, which `dup2(2)` knows no reason for.
     pub fn ready(self) -> Result<(), DetachError> {
+        // What was printed by now stands before the shell's prompt.
+        let _ = io::stdout().flush();
         say(&self.channel, &words::ready())?;
         let _ = io::stdout().flush();
         use eudaemon_sys::exec::{replace_stderr, replace_stdin, replace_stdout};

@@ -144,12 +144,21 @@ impl Prepared {
         &self.report
     }
 
-    /// Lets go of what would be a way out of this root, which the process is about to be locked into: `/proc/self`, otherwise
-    /// kept open so that its rule lasts. Nothing happens if the root is the whole tree. [`main`](crate::main) does this.
-    pub fn lock_in(&mut self, root: &Root) {
-        if let Some(files) = self.files.as_mut().filter(|_| !root.is_whole()) {
+    /// Lets go of the directories of `/proc` that are kept open, because they would be ways out of this root, which the process
+    /// is about to be locked into. Nothing happens if the root is the whole tree. [`main`](crate::main) does this.
+    ///
+    /// # Errors
+    /// [`SandboxError::Kernel`] if `/proc` is not mounted.
+    pub fn lock_in(&mut self, root: &Root) -> Result<(), SandboxError> {
+        if root.is_whole() {
+            return Ok(());
+        }
+        self.threads = confine::Threads::by_a_file()
+            .map_err(|source| SandboxError::kernel("open /proc/self/status", source))?;
+        if let Some(files) = &mut self.files {
             files.close();
         }
+        Ok(())
     }
 
     /// Gives up everything that was not asked for: limits, capabilities, `no_new_privs`, Landlock, seccomp, in this order.

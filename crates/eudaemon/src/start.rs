@@ -143,7 +143,7 @@ where
     drop(credentials);
     opened.log().lock_in(&plan.root);
     let mut confinement = Confinement::prepare(&plan.manifest.needs, plan.options.sandbox)?;
-    confinement.lock_in(&plan.root);
+    confinement.lock_in(&plan.root)?;
 
     let watchdog = plan.watchdog();
     let dropped = identity.apply(&keep)?;

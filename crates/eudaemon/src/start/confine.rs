@@ -22,9 +22,10 @@ impl Confinement {
     }
 
     /// Lets go of what leads out of the new root.
-    pub fn lock_in(&mut self, root: &Root) {
-        if let Some(prepared) = &mut self.0 {
-            prepared.lock_in(root);
+    pub fn lock_in(&mut self, root: &Root) -> Result<()> {
+        match &mut self.0 {
+            None => Ok(()),
+            Some(prepared) => Ok(prepared.lock_in(root)?),
         }
     }
 
@@ -62,7 +63,9 @@ impl Confinement {
         }
     }
 
-    pub fn lock_in(&mut self, _: &Root) {}
+    pub fn lock_in(&mut self, _: &Root) -> Result<()> {
+        Ok(())
+    }
 
     pub fn plan(&self) -> String {
         NONE.to_owned()

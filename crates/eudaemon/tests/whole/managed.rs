@@ -109,6 +109,10 @@ fn reloads_asked_for_meanwhile_are_one_more() {
     for _ in 0..5 {
         manager.signal(Signal::Hup).expect("it lives");
     }
+    // They came meanwhile, and not when the first reload was over.
+    let pid = manager.pid();
+    let is_pending = || super::stage::of_threads(pid, "ShdPnd")[0] != "0000000000000000";
+    until("the last is taken", || (!is_pending()).then_some(()));
     scratch.say("go");
     until("the second reload's end", || {
         (count(&manager, &What::Ready) == 3).then_some(())

@@ -64,6 +64,11 @@ fn check(root: &Path) -> Result<Vec<Finding>, String> {
             found.extend(rules::links(&path, &text, &|target| {
                 here.join(target).exists()
             }));
+            if path == rules::PROOFS {
+                found.extend(rules::proofs(&path, &text, &|target| {
+                    std::fs::read_to_string(here.join(target)).ok()
+                }));
+            }
         }
     }
     for page in rules::PAGES {

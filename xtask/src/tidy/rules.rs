@@ -286,6 +286,56 @@ pub fn links(path: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Findi
     found
 }
 
+/// The page whose links to Rust are to tests, called by their names.
+pub const PROOFS: &str = "docs/library-traps.md";
+
+/// Tests that [`PROOFS`] names and that are not in the file it links to. `read` is asked with the path as written; a file that is
+/// not there is [`links`]' matter.
+pub fn proofs(path: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut named = 0;
+    for (line, words) in text.lines().enumerate() {
+        for rest in words.split("[`").skip(1) {
+            let Some((name, rest)) = rest.split_once("`](") else {
+                continue;
+            };
+            let target = rest.split(')').next().unwrap_or_default();
+            if !target.ends_with(".rs") {
+                continue;
+            }
+            named += 1;
+            if read(target).is_some_and(|code| !is_test(&code, name)) {
+                let what = format!("{target} has no test {name}");
+                found.push(finding(path, line + 1, what));
+            }
+        }
+    }
+    if named == 0 {
+        found.push(finding(path, 0, "names no test at all"));
+    }
+    found
+}
+
+/// Whether a function of this name is a test: by its attribute, or in a table of a test program with a `main` of its own.
+fn is_test(code: &str, name: &str) -> bool {
+    let in_a_table = |line: &&str| {
+        let line = line.trim_start().trim_start_matches('(');
+        line.starts_with(&format!("\"{name}\","))
+    };
+    if code.lines().any(|line| in_a_table(&line)) {
+        return true;
+    }
+    let lines: Vec<&str> = code.lines().map(str::trim).collect();
+    let function = format!("fn {name}(");
+    let at = lines.iter().position(|line| line.starts_with(&function));
+    at.is_some_and(|at| {
+        let above = lines[..at].iter().rev();
+        above
+            .take_while(|line| !line.is_empty() && !line.ends_with('}'))
+            .any(|line| *line == "#[test]")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,5 +448,20 @@ mod tests {
             .contains("\"stop\"")
         );
         assert!(missing(files, "nothing")[0].contains("no table"));
+    }
+
+    #[test]
+    fn a_proof_that_is_gone() {
+        let code = "#[test]\n#[allow(x)]\nfn one() {\n}\nfn two() {\n}\nconst T: &[X] = &[\n    (\"a::three\", two),\n(\n    \"four\",\n    f,\n)];\n";
+        let read = |target: &str| (target == "a.rs").then(|| code.to_owned());
+        let told = |text: &str| lines(&proofs("page.md", text, &read));
+        assert_eq!(
+            told("[`one`](a.rs), [`a::three`](a.rs)\n[`four`](a.rs)"),
+            NOWHERE
+        );
+        assert_eq!(told("\n[`one`](a.rs) [`two`](a.rs)"), [2]);
+        assert_eq!(told("[`three`](a.rs)\n[`on`](a.rs)"), [1, 2]);
+        assert_eq!(told("[`gone`](b.rs) [`x`](b.md)"), NOWHERE);
+        assert_eq!(told("[a page](a.rs)"), [0]);
     }
 }

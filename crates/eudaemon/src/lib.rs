@@ -57,6 +57,7 @@ pub use builder::main_async;
 pub use builder::{Builder, main};
 pub use error::{Context, Error, Result};
 pub use eudaemon_core::capability::Capability;
+pub use eudaemon_core::words::Signal;
 pub use exit::Exit;
 pub use inbox::{Event, Reload};
 pub use init::Init;

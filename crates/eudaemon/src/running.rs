@@ -24,7 +24,7 @@ impl Handle {
     ///
     /// To be called when everything is bound: clients come from here on.
     pub fn ready(&self) {
-        self.0.happen(Happened::Ready);
+        self.0.happen_and_tell(Happened::Ready);
         self.0.is_said_ready(self);
     }
 
@@ -32,7 +32,7 @@ impl Handle {
     ///
     /// Source of what a manager makes of it: `sd_notify(3)`, `STATUS=`.
     pub fn status(&self, text: impl fmt::Display) {
-        self.0.told.status(&text.to_string());
+        self.0.told.status(text.to_string());
     }
 
     /// The signal to stop, to wait for in whichever way.

@@ -5,7 +5,7 @@ use crate::health::{Health, Patience, Phase, Say, Watching};
 use crate::inbox::{Inbox, Letter};
 use crate::metrics::Registry;
 use crate::running::{Handle, panicked};
-use crate::told::Told;
+use crate::told::{News, Place, Told};
 use crate::{Activation, Error, Exit, Result, StopSignal};
 use crate::{chroot::Root, logging::Log, options::Options};
 use eudaemon_core::life::{Effect, Event, Life, State, Why};
@@ -109,18 +109,35 @@ impl Shared {
         })
     }
 
-    /// Something happened; what follows is done before anything else can happen.
+    /// Something happened: what follows for the service is done when this returns, and told soon. Never waits for anybody
+    /// outside, so that the attendant hears the next signal.
     pub fn happen(&self, event: Event) {
+        if let Some(place) = self.step(&mut held(&self.life), event) {
+            self.told.tell_soon(place);
+        }
+    }
+
+    /// As [`Shared::happen`], and returns when it was told.
+    pub fn happen_and_tell(&self, event: Event) {
+        let place = self.step(&mut held(&self.life), event);
+        if let Some(place) = place {
+            self.told.tell(place);
+        }
+    }
+
+    /// Does what follows from an event before anything else can happen, and puts in line what is to be told: the place of the
+    /// last of it.
+    fn step(&self, life: &mut Life, event: Event) -> Option<Place> {
         let now = eudaemon_sys::clock::mono();
-        let mut life = held(&self.life);
+        let mut place = None;
         let mut effects = VecDeque::from(life.step(now, event));
         // Before anybody is told, for who is told may ask at once.
         self.health.enter(phase(life.state()));
         while let Some(effect) = effects.pop_front() {
             match effect {
-                Effect::SayReady => self.told.ready(),
-                Effect::SayReloading => self.told.reloading(now),
-                Effect::SayStopping => self.told.stopping(),
+                Effect::SayReady => place = Some(self.told.put(News::Ready)),
+                Effect::SayReloading => place = Some(self.told.put(News::Reloading(now))),
+                Effect::SayStopping => place = Some(self.told.put(News::Stopping)),
                 Effect::Reload if !self.put_reload() => {
                     self.log
                         .notice(format_args!("this service does not reload"));
@@ -139,8 +156,8 @@ impl Shared {
                 Effect::Abort => std::process::abort(),
             }
         }
-        drop(life);
         self.wake.wake();
+        place
     }
 
     /// Where it is in its life, in a word.
@@ -219,7 +236,12 @@ impl Shared {
     pub fn reloaded(&self, how: Result<(), String>) {
         if let Err(why) = &how {
             self.log.error(format_args!("reload failed: {why}"));
-            self.told.status(&format!("reload failed: {why}"));
+        }
+        // One moment for both: who asks in between would wait for one reload too many.
+        let mut life = held(&self.life);
+        if let Err(why) = &how {
+            // Told below.
+            let _ = self.told.put(News::Status(format!("reload failed: {why}")));
         }
         let mut asked = held(&self.asked);
         asked.ended += 1;
@@ -229,8 +251,10 @@ impl Shared {
             .partition(|(wanted, _)| *wanted <= ended);
         asked.waiting = waiting;
         drop(asked);
+        self.step(&mut life, Event::Reloaded);
+        drop(life);
         // The manager first: who asked may ask it next.
-        self.happen(Event::Reloaded);
+        self.told.tell_all();
         for (_, ear) in done {
             ear(how.clone());
         }
@@ -241,15 +265,18 @@ impl Shared {
         if !self.can_reload() {
             return ear(Err("this service does not reload".to_owned()));
         }
-        let life = held(&self.life);
+        let mut life = held(&self.life);
         // One under way may have read the old configuration: the one that is meant is the one after it.
         let under_way = u64::from(matches!(life.state(), State::Reloading { .. }));
         let mut asked = held(&self.asked);
         let wanted = asked.ended + 1 + under_way;
         asked.waiting.push((wanted, ear));
         drop(asked);
+        let place = self.step(&mut life, Event::Reload);
         drop(life);
-        self.happen(Event::Reload);
+        if let Some(place) = place {
+            self.told.tell_soon(place);
+        }
     }
 
     pub fn fail(&self, error: Error) {
@@ -292,25 +319,35 @@ impl Shared {
         any
     }
 
-    /// Ends the process without the service. In a thread of its own, so that the attendant still hears a third signal if
-    /// something here hangs.
+    /// Ends the process without the service, and without waiting for anybody: not for who hangs with a lock, nor for a
+    /// manager or a log that nobody reads. In a thread of its own, so that the attendant still hears a third signal.
     fn leave(&self, why: Why) {
+        /// How long others have to hear why.
+        const WORDS: Duration = Duration::from_secs(2);
         let words = match why {
             Why::Signal => "asked to stop a second time: leaving at once".to_owned(),
             Why::Deadline => format!("not stopped after {:?}: leaving", self.options.stop_timeout),
         };
-        self.log.error(format_args!("{words}"));
-        self.told.status(&words);
+        let (log, told) = (self.log.clone(), Arc::clone(&self.told));
+        let tell = move || {
+            log.error(format_args!("{words}"));
+            told.status(words);
+        };
         let clean = self.told.cleaner();
         let leave = move || {
+            let (said, hear) = std::sync::mpsc::channel::<()>();
+            let teller = std::thread::Builder::new().spawn(move || {
+                tell();
+                drop(said);
+            });
+            if teller.is_ok() {
+                let _ = hear.recv_timeout(WORDS);
+            }
             clean.clean();
             std::process::exit(i32::from(Exit::Temporary.code()));
         };
-        if std::thread::Builder::new()
-            .name("leave".into())
-            .spawn(leave)
-            .is_err()
-        {
+        let thread = std::thread::Builder::new().name("leave".into());
+        if thread.spawn(leave).is_err() {
             std::process::abort();
         }
     }
@@ -337,7 +374,7 @@ impl Shared {
                 Say::Ping => notify.watchdog(),
                 Say::Trigger(reason) => {
                     log.error(format_args!("{reason}: telling the manager"));
-                    told.status(reason);
+                    told.status(reason.to_owned());
                     notify.trigger_watchdog()
                 }
             };

@@ -159,6 +159,7 @@ where
     let serving = doors.serve(&shared)?;
     let ended = guarded(|| run(Running::new(shared.handle(), dropped)));
     let ended = ended.and(serving.close());
+    shared.told.tell_all();
     // A worker that failed first is the cause; how `run` ended then is what came of it.
     shared.failure().map_or(ended, Err)
 }

@@ -1,5 +1,8 @@
 //! Everyone who wants to know how the service does, told from one place: the manager, a descriptor, a file, the shell that
 //! waits, and `ps`.
+//!
+//! A manager that does not read may keep whoever tells it waiting. So what happened is put in line, which never waits, and is
+//! told in that order by one thread at a time: the one that must know that it was told, or else one made for it.
 
 use crate::detach::Detached;
 use crate::notify::{Message, Notify};
@@ -8,10 +11,11 @@ use crate::shared::held;
 use crate::{Error, logging::Log};
 use eudaemon_core::time::Mono;
 use eudaemon_sys::title::Title;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Those who are told.
 #[derive(Debug)]
@@ -23,7 +27,34 @@ pub(crate) struct Told {
     waiting: Mutex<Waiting>,
     title: Mutex<Option<Title>>,
     left: Arc<Mutex<Left>>,
+    line: Mutex<InLine>,
+    moved: Condvar,
 }
+
+/// What is to be told.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Ready, for the first time or again after a reload.
+    Ready,
+    /// A reload began then.
+    Reloading(Mono),
+    Stopping,
+    Status(String),
+}
+
+#[derive(Debug, Default)]
+struct InLine {
+    news: VecDeque<News>,
+    put: u64,
+    told: u64,
+    /// A thread is telling.
+    busy: bool,
+}
+
+/// A place in the line.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is told before somebody tells it"]
+pub(crate) struct Place(u64);
 
 /// Those who wait for ready alone, until they were told.
 #[derive(Debug, Default)]
@@ -82,6 +113,61 @@ impl Told {
             waiting: Mutex::new(waiting),
             title: Mutex::new(title),
             left: Arc::new(Mutex::new(left)),
+            line: Mutex::default(),
+            moved: Condvar::new(),
+        }
+    }
+
+    /// Puts it in line. Does not wait.
+    pub fn put(&self, news: News) -> Place {
+        let mut line = held(&self.line);
+        line.news.push_back(news);
+        line.put += 1;
+        Place(line.put)
+    }
+
+    /// Returns when everything up to there was told: by this thread, if no other is at it.
+    pub fn tell(&self, place: Place) {
+        let mut line = held(&self.line);
+        while line.told < place.0 {
+            if line.busy {
+                let waited = self.moved.wait(line);
+                line = waited.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let Some(news) = line.news.pop_front() else {
+                return;
+            };
+            line.busy = true;
+            drop(line);
+            let turn = Turn(self);
+            self.say(news);
+            drop(turn);
+            line = held(&self.line);
+        }
+    }
+
+    /// Returns when everything that happened before was told.
+    pub fn tell_all(&self) {
+        let place = Place(held(&self.line).put);
+        self.tell(place);
+    }
+
+    /// Has it told soon, without waiting for that.
+    pub fn tell_soon(self: &Arc<Told>, place: Place) {
+        let told = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("eud-teller".to_owned());
+        if thread.spawn(move || told.tell(place)).is_err() {
+            self.tell(place);
+        }
+    }
+
+    fn say(&self, news: News) {
+        match news {
+            News::Ready => self.ready(),
+            News::Reloading(since) => self.send(&Message::new().reloading(since.0 / 1000)),
+            News::Stopping => self.stopping(),
+            News::Status(text) => self.new_status(&text),
         }
     }
 
@@ -103,7 +189,11 @@ impl Told {
     }
 
     /// A new status; the same one again is not told again.
-    pub fn status(&self, text: &str) {
+    pub fn status(&self, text: String) {
+        self.tell(self.put(News::Status(text)));
+    }
+
+    fn new_status(&self, text: &str) {
         let line: String = text
             .chars()
             .map(|letter| if letter.is_control() { ' ' } else { letter })
@@ -114,6 +204,7 @@ impl Told {
             return;
         }
         line.clone_into(&mut status);
+        drop(status);
         self.send(&Message::new().status(line));
         self.show(line);
     }
@@ -132,15 +223,14 @@ impl Told {
         }
     }
 
-    /// Ready, for the first time or again after a reload, with the status in the same message.
-    pub fn ready(&self) {
-        let status = held(&self.status);
+    /// Ready, with the status in the same message.
+    fn ready(&self) {
+        let status = self.last_status();
         let mut message = Message::new().ready();
         if !status.is_empty() {
             message = message.status(&status);
         }
         self.send(&message);
-        drop(status);
         let waiting = std::mem::take(&mut *held(&self.waiting));
         if let Some(mut descriptor) = waiting.descriptor
             && let Err(error) = descriptor.write_all(b"\n")
@@ -164,11 +254,7 @@ impl Told {
         }
     }
 
-    pub fn reloading(&self, now: Mono) {
-        self.send(&Message::new().reloading(now.0 / 1000));
-    }
-
-    pub fn stopping(&self) {
+    fn stopping(&self) {
         let status = "stopping";
         status.clone_into(&mut held(&self.status));
         self.send(&Message::new().stopping().status(status));
@@ -183,6 +269,19 @@ impl Told {
     /// The shell that still waits, if it does.
     pub fn shell(&self) -> Option<Detached> {
         held(&self.waiting).shell.take()
+    }
+}
+
+/// One thread's turn to tell something, over when this is dropped.
+struct Turn<'a>(&'a Told);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut line = held(&self.0.line);
+        line.told += 1;
+        line.busy = false;
+        drop(line);
+        self.0.moved.notify_all();
     }
 }
 

@@ -7,6 +7,7 @@
     reason = "a judge starts the programs it judges"
 )]
 
+mod blocked;
 mod confined;
 mod end;
 mod managed;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         confined::TESTS,
         orders::TESTS,
         surroundings::TESTS,
+        blocked::TESTS,
     ]
     .concat();
     let tests: Vec<Test> = tests.into_iter().filter(|test| is_chosen(test.0)).collect();

@@ -1,6 +1,7 @@
 //! Services that do what the tests need, each a `main` of its own.
 
 use eudaemon::{Builder, Error, Event, Exit, Handle, Manifest, Result, Runnable, Running};
+use eudaemon_core::words::Signal;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -140,6 +141,48 @@ pub fn play(role: &OsStr) -> ExitCode {
                 loop {
                     std::thread::park();
                 }
+            })
+        }),
+        // Speaks to a manager that may not hear.
+        "speaks" => Builder::new("speaks").run(|_| {
+            Ok(|cx: Running| {
+                let stop = cx.stop().clone();
+                cx.spawn("ear", move |_| {
+                    stop.wait();
+                    note("stopping", "");
+                    Ok(())
+                })?;
+                note("begun", "");
+                cx.ready();
+                cx.stop().wait();
+                Ok(())
+            })
+        }),
+        "last-words" => Builder::new("last-words").run(|_| {
+            Ok(|cx: Running| {
+                cx.ready();
+                cx.stop().wait();
+                cx.status("drained");
+                Ok(())
+            })
+        }),
+        // Callbacks that do what they must not: each stops the attendant, if it lets them.
+        "callbacks" => Builder::new("callbacks").run(|_| {
+            Ok(|cx: Running| {
+                let handle = cx.handle();
+                cx.on_signal(Signal::Usr1, move || {
+                    let given = handle.clone();
+                    let asked = handle.on_signal(Signal::Usr2, move || {
+                        given.status("told to end");
+                        given.request_stop();
+                    });
+                    asked.expect("it is free");
+                    note("asked", "");
+                })?;
+                cx.on_signal(Signal::Winch, || panic!("out of columns"))?;
+                cx.ready();
+                cx.stop().wait();
+                Ok(())
             })
         }),
         "confined" => Builder::new("confined").run(|cx| {

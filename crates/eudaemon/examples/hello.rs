@@ -23,8 +23,8 @@ impl Service for Hello {
 
     fn manifest() -> Manifest {
         let needs = Needs::serving(8080, Preset::NetworkServer);
-        let hello = Manifest::new(Self::NAME).described("Says hello");
-        hello.needing(needs).watched(Duration::from_secs(10))
+        let hello = Manifest::new(Self::NAME).needing(needs).reloading();
+        hello.watched(Duration::from_secs(10))
     }
 
     fn init(config: Config, cx: &mut Init<'_>) -> Result<Hello> {

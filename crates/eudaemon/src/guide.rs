@@ -1,8 +1,15 @@
+#![doc = links!()]
+#![doc = include_str!("../guide/README.md")]
 // The chapters are files, so that they can be read where the source is. Among themselves they link by the name of the file;
 // here, where they are modules, the definitions that come first count.
 macro_rules! links {
     () => {
         "[README.md]: crate::guide
+[first.md]: crate::guide::first
+[start.md]: crate::guide::start
+[stopping.md]: crate::guide::stopping
+[options.md]: crate::guide::options
+[exit-codes.md]: crate::guide::exit_codes
 [chroot.md]: crate::guide::chroot
 [control.md]: crate::guide::control
 [credentials.md]: crate::guide::credentials
@@ -15,6 +22,16 @@ macro_rules! links {
 [privileges.md]: crate::guide::privileges
 [sandbox.md]: crate::guide::sandbox
 [testing.md]: crate::guide::testing
+[Activation]: crate::Activation
+[Init]: crate::Init
+[Running]: crate::Running
+[Exit]: crate::Exit
+[Reload]: crate::Reload
+[ServiceArgs]: crate::ServiceArgs
+[Scrubbed]: crate::child::Scrubbed
+[Runnable]: crate::Runnable
+[main_async]: crate::main_async
+[Needs]: crate::needs::Needs
 
 "
     };
@@ -35,6 +52,11 @@ macro_rules! chapter {
     };
 }
 
+chapter!(first, "first.md");
+chapter!(start, "start.md");
+chapter!(stopping, "stopping.md");
+chapter!(options, "options.md");
+chapter!(exit_codes, "exit-codes.md");
 chapter!(daemonizing, "daemonizing.md");
 chapter!(privileges, "privileges.md");
 chapter!(chroot, "chroot.md");

@@ -20,7 +20,6 @@ pub mod directories;
 pub mod error;
 pub mod exit;
 #[cfg(doc)]
-#[doc = include_str!("../guide/README.md")]
 pub mod guide;
 pub mod health;
 mod inbox;

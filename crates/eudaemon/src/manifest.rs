@@ -28,7 +28,7 @@ pub struct Manifest {
     pub user: Option<String>,
     /// The directory it is locked into when nobody says otherwise and it is started by root with a user to become.
     pub chroot: Option<PathBuf>,
-    /// Whether it reloads on HUP. Set by [`main`](crate::main) for services that do.
+    /// Whether it reloads on HUP: a reload then waits for the service's first `wait`, and an installed unit offers it.
     pub reloads: bool,
     /// How long a hang may last before the manager kills it, in an installed unit.
     pub watchdog: Option<Duration>,

@@ -5,13 +5,14 @@
 //! | command line | `--service.uid nobody`, `--service.uid=nobody`, `-service.uid=nobody` |
 //! | environment | `WEB_SERVICE_UID=nobody`, for a service called `web` |
 //! | file | `uid = "nobody"` in the section `[service]` |
-//! | manifest | [`Manifest::user`](crate::Manifest) |
+//! | manifest | [`Manifest::user`](crate::Manifest::user) |
 //!
 //! A PID file is also named by `PIDFILE`, which a systemd unit with `PIDFile=` sets.
 //!
 //! The first of these that says something counts. Files are read with the feature `toml`: the first that is there of
-//! `/etc/NAME/NAME.toml`, `/etc/NAME.toml` and, for a user who is not root, `$XDG_CONFIG_HOME/NAME/NAME.toml`; and before
-//! it, later ones first, those in the directory `NAME.conf.d` beside it. Never one in the current directory.
+//! `$XDG_CONFIG_HOME/NAME/NAME.toml` (or below `$HOME/.config`; for a user who is not root), `/etc/NAME/NAME.toml` and
+//! `/etc/NAME.toml`; and before it, later ones first, those in the directory `NAME.conf.d` beside it. Never one in the current
+//! directory. All options: [the guide](crate::guide::options).
 
 mod file;
 mod rows;

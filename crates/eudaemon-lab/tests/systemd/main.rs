@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod control;
+mod first;
 mod hello;
 mod log;
 mod machine;

@@ -104,11 +104,21 @@ mod read {
 
     fn text(path: &Path, must: bool) -> Result<Option<String>> {
         match std::fs::read_to_string(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound && !must => Ok(None),
+            Err(error) if !must && is_nowhere(path, &error) => Ok(None),
             Err(error) => Err(Error::from(error)
                 .class(Exit::Config)
                 .during(format!("unable to read {}", path.display()))),
             Ok(text) => Ok(Some(text)),
+        }
+    }
+
+    /// Whether the error says that there is no such file, rather than that it cannot be read. A user's own directory of
+    /// configuration may be anywhere: `HOME` is `/dev/null` for some accounts, and root's for who was made a user by setuidgid(8).
+    fn is_nowhere(path: &Path, error: &std::io::Error) -> bool {
+        match error.kind() {
+            ErrorKind::NotFound => true,
+            ErrorKind::NotADirectory | ErrorKind::PermissionDenied => !path.starts_with("/etc"),
+            _ => false,
         }
     }
 

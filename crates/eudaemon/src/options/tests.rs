@@ -117,6 +117,26 @@ fn a_unit_names_the_pid_file() {
 }
 
 #[test]
+fn the_manifest_counts_where_nobody_says_otherwise() {
+    let mut manifest = Manifest::new("no-such-service");
+    manifest.sandbox = SandboxMode::Require;
+    manifest.stop_timeout = Duration::from_secs(7);
+    let of = |words: &[&str]| {
+        let args = command(words).expect("right");
+        let from = Activation::made(1, [("HOME", "/dev/null")]);
+        let layers = Layers::gather("no-such-service", &args, &from).expect("nothing to read");
+        Options::understand(&layers, &manifest).expect("right")
+    };
+    let options = of(&["web"]);
+    assert_eq!(options.sandbox, SandboxMode::Require);
+    assert_eq!(options.stop_timeout, Duration::from_secs(7));
+    assert_eq!(options.settings[0].source, Source::Manifest);
+    let options = of(&["web", "--service.sandbox=off"]);
+    assert_eq!(options.sandbox, SandboxMode::Off);
+    assert_eq!(options.settings[0].source, Source::CommandLine);
+}
+
+#[test]
 fn every_problem_is_told_at_once() {
     let error = understood(
         &[
@@ -185,6 +205,31 @@ fn every_option_is_understood_somewhere() {
             "{}",
             row.name
         );
+    }
+}
+
+/// The guide's table is this one. `EUDAEMON_BLESS=1` writes it there.
+#[test]
+fn the_guide_has_every_option() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/guide/options.md");
+    let guide = std::fs::read_to_string(path).expect("the guide");
+    let head = "| option | value | what it does |\n|---|---|---|\n";
+    let (before, rest) = guide.split_once(head).expect("a table");
+    let (shown, after) = rest.split_once("\n\n").expect("its end");
+    let rows = ROWS.iter().map(|row| {
+        let value = match row.kind {
+            Kind::Switch => "yes or no".to_owned(),
+            Kind::Once => "–".to_owned(),
+            Kind::Value(name) => format!("`{name}`"),
+        };
+        format!("| `{}` | {value} | {} |", row.name, row.help)
+    });
+    let table = rows.collect::<Vec<_>>().join("\n");
+    if std::env::var_os("EUDAEMON_BLESS").is_some() {
+        let text = format!("{before}{head}{table}\n\n{after}");
+        std::fs::write(path, text).expect("a written guide");
+    } else {
+        assert_eq!(shown, table);
     }
 }
 

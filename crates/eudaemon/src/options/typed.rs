@@ -21,6 +21,16 @@ pub enum SandboxMode {
     Require,
 }
 
+impl fmt::Display for SandboxMode {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            SandboxMode::Off => "off",
+            SandboxMode::BestEffort => "best-effort",
+            SandboxMode::Require => "require",
+        })
+    }
+}
+
 impl FromStr for SandboxMode {
     type Err = String;
 
@@ -142,9 +152,7 @@ impl Options {
             umask: read.value("umask", mode),
             keep_caps: read.value("keep-caps", capabilities).unwrap_or_default(),
             no_new_privs: read.switch("no-new-privs", true),
-            sandbox: read
-                .value("sandbox", |text| text.parse())
-                .unwrap_or_default(),
+            sandbox: read.sandbox(manifest),
             watchdog: read.value("watchdog", watchdog).unwrap_or(true),
             notify_fd: read.value("notify-fd", descriptor),
             ready_file: read.value("ready-file", absolute),
@@ -230,6 +238,16 @@ impl Reader<'_> {
             }
         };
         (path != Path::new("/")).then_some(Chroot { path, is_asked })
+    }
+
+    fn sandbox(&mut self, manifest: &Manifest) -> SandboxMode {
+        // One that is not understood is an error anyway.
+        let said = self.layers.get("sandbox").is_some();
+        let asked = self.value("sandbox", |text| text.parse());
+        if !said && manifest.sandbox != SandboxMode::Off {
+            self.manifest("sandbox", &manifest.sandbox.to_string());
+        }
+        asked.unwrap_or(manifest.sandbox)
     }
 
     fn user(&mut self, manifest: &Manifest) -> (Option<String>, bool) {

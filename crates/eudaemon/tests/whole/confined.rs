@@ -6,6 +6,10 @@ use eudaemon::testing::Manager;
 
 pub const TESTS: &[Test] = &[
     (
+        "a_filter_is_around_every_thread",
+        a_filter_is_around_every_thread,
+    ),
+    (
         "the_proof_holds_for_threads_that_came_later",
         the_proof_holds_for_threads_that_came_later,
     ),
@@ -60,6 +64,32 @@ fn the_proof_holds_for_threads_that_came_later() {
         .wait_ready(LONG)
         .expect("it asked, and was answered");
     assert!(manager.stop(LONG).expect("it stops").success());
+}
+
+fn a_filter_is_around_every_thread() {
+    let scratch = Scratch::new();
+    let options = ["--service.uid=nobody"];
+    let manager = scratch.managed(Manager::builder(), "filtered", &options);
+    manager
+        .wait_ready(LONG)
+        .expect("it says so, through its filter");
+    for (name, value) in [("Seccomp", "2"), ("NoNewPrivs", "1"), ("Uid", NOBODY)] {
+        let of = of_threads(manager.pid(), name);
+        assert!(
+            of.len() >= 2 && of.iter().all(|one| one == value),
+            "{name}: {of:?}"
+        );
+    }
+    let filters = of_threads(manager.pid(), "Seccomp_filters");
+    assert!(
+        filters.windows(2).all(|two| two[0] == two[1]),
+        "{filters:?}"
+    );
+    assert!(
+        manager.stop(LONG).expect("it stops").success(),
+        "{}",
+        scratch.log()
+    );
 }
 
 fn a_sandbox_is_around_every_thread() {

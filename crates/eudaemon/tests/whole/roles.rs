@@ -1,5 +1,7 @@
 //! Services that do what the tests need, each a `main` of its own.
 
+use eudaemon::needs::{Needs, Preset};
+use eudaemon::options::SandboxMode;
 use eudaemon::{Builder, Error, Event, Exit, Handle, Manifest, Result, Runnable, Running};
 use eudaemon_core::words::Signal;
 use std::ffi::OsStr;
@@ -208,6 +210,18 @@ pub fn play(role: &OsStr) -> ExitCode {
                 Ok(())
             })
         }),
+        "filtered" => {
+            let mut manifest = Manifest::new("filtered");
+            manifest.needs = Needs::serving(8080, Preset::NetworkServer);
+            manifest.sandbox = SandboxMode::BestEffort;
+            Builder::of(manifest).run(|_| {
+                Ok(|cx: Running| {
+                    cx.ready();
+                    cx.stop().wait();
+                    Ok(())
+                })
+            })
+        }
         "progress" => Builder::new("progress").run(|cx| {
             cx.progress("migrating", Duration::from_secs(30));
             Ok(|cx: Running| {

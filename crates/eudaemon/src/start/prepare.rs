@@ -23,25 +23,25 @@ pub(super) struct Plan {
 /// Who the process will be.
 pub(super) enum Identity {
     /// Who it is, with what it has. It is looked at when that is proven.
-    Stays(PrivPlan),
+    Stays(Box<PrivPlan>),
     /// Somebody else, or with less.
-    Resolved(ResolvedPlan),
+    Resolved(Box<ResolvedPlan>),
 }
 
 impl Identity {
     /// Every name is looked up before anything is done.
     fn of(plan: PrivPlan) -> Result<Identity> {
         if plan.stays() {
-            return Ok(Identity::Stays(plan));
+            return Ok(Identity::Stays(Box::new(plan)));
         }
-        Ok(Identity::Resolved(plan.resolve()?))
+        Ok(Identity::Resolved(Box::new(plan.resolve()?)))
     }
 
     /// The steps, also where there is next to none.
     pub fn resolved(self) -> Result<ResolvedPlan> {
         match self {
             Identity::Stays(plan) => Ok(plan.resolve()?),
-            Identity::Resolved(plan) => Ok(plan),
+            Identity::Resolved(plan) => Ok(*plan),
         }
     }
 

@@ -24,8 +24,11 @@ impl Activation {
     /// That of this process, now. To be taken before there is a second thread.
     #[must_use]
     pub fn of_this_process() -> Activation {
+        let mut environment = BTreeMap::new();
+        // Not collected: that would sort them first, with much code for a few variables.
+        environment.extend(std::env::vars_os());
         Activation {
-            environment: std::env::vars_os().collect(),
+            environment,
             words: std::env::args_os().collect(),
             directory: std::env::current_dir().ok(),
             program: std::env::current_exe().ok(),

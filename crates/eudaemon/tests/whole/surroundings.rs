@@ -336,7 +336,7 @@ fn the_first_process_of_a_container_stops_in_order() {
     let scratch = Scratch::new();
     let mut command = Command::new("unshare");
     let child = command
-        .args(["--pid", "--fork", "--mount-proc"])
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
         .arg(std::env::current_exe().expect("procfs"))
         .env(ROLE, "surrounded")
         .env(FOLDER, &scratch.0)
@@ -351,6 +351,12 @@ fn the_first_process_of_a_container_stops_in_order() {
     let inside = std::fs::read_to_string(children).expect("it lives");
     let inside: u32 = inside.trim().parse().expect("one child");
     send(inside, "-TERM");
+    let begun = std::time::Instant::now();
+    while child.try_wait().expect("ours").is_none() && begun.elapsed() < LONG {
+        std::thread::yield_now();
+    }
+    // With it goes one that is deaf.
+    let _ = child.kill();
     assert!(child.wait().expect("ours").success());
 }
 

@@ -115,11 +115,9 @@ mod read {
     /// Whether the error says that there is no such file, rather than that it cannot be read. A user's own directory of
     /// configuration may be anywhere: `HOME` is `/dev/null` for some accounts, and root's for who was made a user by setuidgid(8).
     fn is_nowhere(path: &Path, error: &std::io::Error) -> bool {
-        match error.kind() {
-            ErrorKind::NotFound => true,
-            ErrorKind::NotADirectory | ErrorKind::PermissionDenied => !path.starts_with("/etc"),
-            _ => false,
-        }
+        let kind = error.kind();
+        let is_closed = matches!(kind, ErrorKind::NotADirectory | ErrorKind::PermissionDenied);
+        kind == ErrorKind::NotFound || (is_closed && !path.starts_with("/etc"))
     }
 
     /// The section `[service]`; other sections are the service's own.

@@ -114,7 +114,12 @@ pub(super) fn plan(
         detach,
         notes,
     };
-    Ok((plan, Identity::of(privileges)?, layers))
+    let identity = match plan.options.action {
+        // It is a manager who will make it that user; whoever may ask the manager need not be able to.
+        Some(_) if !is_root => Identity::Stays(Box::new(privileges)),
+        Some(_) | None => Identity::of(privileges)?,
+    };
+    Ok((plan, identity, layers))
 }
 
 /// A name goes into paths, units and variables.

@@ -66,6 +66,10 @@ pub const TESTS: &[Test] = &[
         what_is_no_action_runs_nothing,
     ),
     (
+        "anybody_may_look_at_the_unit_for_another_user",
+        anybody_may_look_at_the_unit_for_another_user,
+    ),
+    (
         "debugging_works_behind_a_changed_root",
         debugging_works_behind_a_changed_root,
     ),
@@ -400,6 +404,27 @@ fn what_is_no_action_runs_nothing() {
         );
         assert!(!scratch.path("begun").exists(), "{word}");
     }
+}
+
+/// It is the manager who will change the user; who writes the unit stays who it is.
+fn anybody_may_look_at_the_unit_for_another_user() {
+    let scratch = Scratch::new();
+    // Where nobody may execute it, whatever is above the build's own directory.
+    let program = scratch.path("slow-init");
+    std::fs::copy(std::env::current_exe().expect("procfs"), &program).expect("there is room");
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&program)
+        .args(["--service.do=install", "--service.target=systemd:252"])
+        .args(["--service.dry-run", "--service.uid=daemon"])
+        .env(ROLE, "slow-init")
+        .env(FOLDER, &scratch.0)
+        .env_remove("NOTIFY_SOCKET")
+        .output()
+        .expect("util-linux");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("User=daemon"), "{told}");
 }
 
 /// T7, T11: the debug server's answers need `/proc`, which is out of reach, or not this user's, by then.

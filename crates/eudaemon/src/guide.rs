@@ -30,7 +30,6 @@ macro_rules! links {
 [ServiceArgs]: crate::ServiceArgs
 [Scrubbed]: crate::child::Scrubbed
 [Runnable]: crate::Runnable
-[main_async]: crate::main_async
 [Needs]: crate::needs::Needs
 
 "

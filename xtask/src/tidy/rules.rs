@@ -66,12 +66,14 @@ pub fn rust(path: &str, text: &str) -> Vec<Finding> {
     let code = code(text);
     if path.starts_with("crates/")
         && path.ends_with("/src/lib.rs")
-        && !text.starts_with("//! Room: ")
+        && !["//! Room: ", "// Room: "]
+            .iter()
+            .any(|plate| text.starts_with(plate))
     {
         found.push(finding(
             path,
             1,
-            "no door plate: a lib.rs begins with `//! Room: ` and says what may be done there",
+            "no door plate: a lib.rs begins with `// Room: ` or `//! Room: ` and says what may be done there",
         ));
     }
     let stem = path
@@ -350,6 +352,11 @@ mod tests {
     fn a_library_without_a_door_plate() {
         assert_eq!(lines(&rust("crates/x/src/lib.rs", "//! Helps.\n")), [1]);
         assert_eq!(rust("crates/x/src/lib.rs", "//! Room: laws.\n"), []);
+        // Where strangers read the documentation first, the plate is for those who work there.
+        assert_eq!(
+            rust("crates/x/src/lib.rs", "// Room: laws.\n//! Laws.\n"),
+            []
+        );
         assert_eq!(rust("crates/x/src/main.rs", "//! Helps.\n"), []);
     }
 

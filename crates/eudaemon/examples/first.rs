@@ -19,12 +19,9 @@ impl Service for First {
     const NAME: &'static str = "first";
 
     fn manifest() -> Manifest {
-        let mut manifest = Manifest::new(Self::NAME);
-        manifest.description = "Says hello to whoever connects".into();
-        manifest.needs = Needs::new()
-            .bind_tcp(8080)
-            .system_calls(Preset::NetworkServer);
-        manifest
+        let needs = Needs::serving(8080, Preset::NetworkServer);
+        let first = Manifest::new(Self::NAME).needing(needs);
+        first.described("Says hello to whoever connects")
     }
 
     // With the rights of whoever started it, and one thread: open and bind here.

@@ -68,3 +68,8 @@ chapter!(control, "control.md");
 chapter!(debug, "debug.md", "debug-server");
 chapter!(install, "install.md");
 chapter!(testing, "testing.md", "testing");
+
+/// The registry's page and the project's, which show the same program.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

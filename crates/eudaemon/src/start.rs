@@ -2,7 +2,7 @@
 //!
 //! 1. What the program was given is read: words, environment, descriptors. Nothing has been changed yet.
 //! 2. Options are understood, users and paths looked up. `do`, `explain` and `check-config` end here.
-//! 3. Signals: what was inherited is cleaned; TERM and INT are written down from here on.
+//! 3. Signals: what was inherited is cleaned; TERM, INT and HUP are written down from here on.
 //! 4. The shell is left, if that was asked for and no manager is there.
 //! 5. File mode mask and working directory.
 //! 6. Manager, log, PID file, debug server, control socket, profile: opened while everything can be reached.

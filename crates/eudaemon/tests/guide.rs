@@ -58,3 +58,31 @@ fn the_first_daemon_is_the_example() {
     let lines = shown.lines().filter(|line| !line.trim().is_empty());
     assert!(lines.count() <= 40, "a first daemon is small");
 }
+
+/// What is between the first of these and the next.
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(begin).expect("its begin");
+    rest.split(end).next().expect("its end")
+}
+
+/// The front pages show one program, and the crate's page is where it is compiled.
+#[test]
+fn the_front_pages_show_the_same_program() {
+    let page = read("README.md");
+    let shown = between(&page, "```rust,no_run\n", "```");
+    let library = read("src/lib.rs");
+    let library = between(&library, "//! ```no_run\n", "//! ```");
+    let lines = library.lines().map(|line| {
+        let rest = line.strip_prefix("//!").expect("documentation");
+        rest.strip_prefix(' ').unwrap_or(rest)
+    });
+    assert_eq!(lines.collect::<Vec<_>>().join("\n"), shown.trim_end());
+    // A packaged crate has nothing above its root.
+    if Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../README.md")
+        .exists()
+    {
+        let project = read("../../README.md");
+        assert_eq!(between(&project, "```rust\n", "```"), shown);
+    }
+}

@@ -478,6 +478,14 @@ pub fn raise_file_limit() -> Option<(u64, u64)> {
     Some((soft, hard))
 }
 
+/// Whether the program's file gave this process a user or a group that who started it is not. Source: `credentials(7)`,
+/// "User and group identifiers"; `execve(2)`.
+#[must_use]
+pub fn is_set_id() -> bool {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    getuid() != geteuid() || getgid() != getegid()
+}
+
 /// Whose process this is.
 #[must_use]
 pub fn effective_uid() -> u32 {

@@ -27,7 +27,7 @@ use crate::credentials::Credentials;
 use crate::inherited::Inherited;
 use crate::running::panicked;
 use crate::shared::Shared;
-use crate::{Activation, Context, Exit, Init, Result, Running};
+use crate::{Activation, Context, Error, Exit, Init, Result, Running};
 use confine::Confinement;
 use doors::Doors;
 use opened::Opened;
@@ -60,6 +60,13 @@ fn decide(builder: Builder) -> Result<Option<(Plan, Identity)>> {
         args,
         checked,
     } = builder;
+    // Every option names something to be opened or done, and whoever starts such a program chooses them.
+    if eudaemon_sys::process::is_set_id() {
+        return Err(Error::new(
+            Exit::NoPermission,
+            "a service is not started by way of a set-user-ID or set-group-ID program: take that bit from its file, and have root start it",
+        ));
+    }
     let activation = Activation::of_this_process();
     let (plan, identity, layers) = prepare::plan(manifest, &args.unwrap_or_default(), activation)?;
     if plan.options.explain {

@@ -35,6 +35,10 @@ pub const TESTS: &[Test] = &[
         "a_wrong_command_line_is_code_64",
         a_wrong_command_line_is_code_64,
     ),
+    (
+        "a_program_with_a_set_user_id_bit_is_refused",
+        a_program_with_a_set_user_id_bit_is_refused,
+    ),
     ("check_config_starts_nothing", check_config_starts_nothing),
     (
         "explain_shows_what_is_not_done",
@@ -193,6 +197,42 @@ fn a_wrong_command_line_is_code_64() {
     assert_eq!(output.status.code(), Some(0));
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(help.contains("--service.chroot <DIR>"), "{help}");
+}
+
+/// Whoever starts it says what is opened, so root must not open it for him.
+fn a_program_with_a_set_user_id_bit_is_refused() {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let scratch = Scratch::new();
+    let program = scratch.path("program");
+    std::fs::copy(std::env::current_exe().expect("procfs"), &program).expect("there is room");
+    let bits = std::fs::Permissions::from_mode(0o4755);
+    std::fs::set_permissions(&program, bits).expect("our own");
+    let private = scratch.path("private");
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700).create(&private).expect("our own");
+    let pidfile = private.join("pid");
+    let mut command = std::process::Command::new(&program);
+    command
+        .arg(format!("--service.pidfile={}", pidfile.display()))
+        .env(super::stage::ROLE, "run-fails")
+        .env(super::stage::FOLDER, &scratch.0)
+        .uid(65_534)
+        .gid(65_534);
+    let output = command.output().expect("this program");
+    let told = stderr(&output);
+    if told.contains("unable to open") {
+        println!(
+            "SKIPPED: set-user-ID bits have no effect in {}",
+            scratch.0.display()
+        );
+        assert!(std::env::var_os("EUDAEMON_REQUIRE").is_none());
+        return;
+    }
+    assert_eq!(output.status.code(), Some(77), "{told}");
+    assert!(told.contains("set-user-ID"), "{told}");
+    let open = std::fs::read_dir(&private).expect("our own");
+    assert_eq!(open.count(), 0);
 }
 
 fn check_config_starts_nothing() {

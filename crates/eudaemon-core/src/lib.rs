@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod account;
+pub mod address;
 pub mod addressed;
 pub mod capability;
 pub mod control;

@@ -2,35 +2,7 @@
 
 use super::InstallError;
 use crate::Manifest;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-
-/// What kind of socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Stream,
-    Datagram,
-    Sequential,
-}
-
-/// Where it is bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Ip(SocketAddr),
-    /// An absolute path.
-    Path(String),
-    Abstract(String),
-    Vsock {
-        cid: Option<u32>,
-        port: u32,
-    },
-}
-
-/// One socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) kind: Kind,
-    pub(super) place: Place,
-}
+pub(super) use eudaemon_core::address::{Address, Kind, Place};
 
 /// The sockets of one name, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,68 +38,17 @@ pub(super) fn groups(manifest: &Manifest) -> Result<Vec<Group>, InstallError> {
     Ok(groups)
 }
 
+/// An address that a manager can be told: one line of a file, and no port that it would pick without telling anybody.
 fn address(text: &str) -> Option<Address> {
-    let (kind, rest) = match text.split_once(':') {
-        Some(("tcp", rest)) => return ip(Kind::Stream, rest),
-        Some(("udp", rest)) => return ip(Kind::Datagram, rest),
-        Some(("vsock", rest)) => return vsock(rest),
-        Some(("unix", rest)) => (Kind::Stream, rest),
-        Some(("unix-dgram", rest)) => (Kind::Datagram, rest),
-        Some(("seqpacket", rest)) => (Kind::Sequential, rest),
-        _ if text.starts_with('/') => (Kind::Stream, text),
-        _ => return ip(Kind::Stream, text),
+    let address = Address::parse(text).ok()?;
+    // Source: unix(7): 108 bytes, with the NUL behind a path.
+    let plain = |path: &str| path.len() <= 107 && path.bytes().all(|byte| byte.is_ascii_graphic());
+    let can_be_told = match &address.place {
+        Place::Ip(at) => at.port() > 0,
+        Place::Path(text) | Place::Abstract(text) => plain(text),
+        Place::Vsock { .. } => true,
     };
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    // Source: unix(7): 108 bytes, with the NUL before an abstract name or behind a path.
-    let fits = rest.len() <= 107 && rest.len() > 1 && plain(rest);
-    let place = match rest.strip_prefix('@') {
-        Some(name) => Place::Abstract(name.to_owned()),
-        None if rest.starts_with('/') => Place::Path(rest.to_owned()),
-        None => return None,
-    };
-    fits.then_some(Address { kind, place })
-}
-
-/// An IP address with a port; a port alone, or with `*`, is any address of both families.
-fn ip(kind: Kind, text: &str) -> Option<Address> {
-    let any = text
-        .strip_prefix("*:")
-        .or(text.strip_prefix(':'))
-        .unwrap_or(text);
-    let at = match any.parse::<u16>() {
-        Ok(port) => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
-        Err(_) => text.parse().ok()?,
-    };
-    // A manager that picks a port tells nobody which.
-    (at.port() > 0).then_some(Address {
-        kind,
-        place: Place::Ip(at),
-    })
-}
-
-fn vsock(text: &str) -> Option<Address> {
-    let (cid, port) = text.rsplit_once(':')?;
-    let cid = match cid {
-        "" => None,
-        cid => Some(cid.parse().ok()?),
-    };
-    Some(Address {
-        kind: Kind::Stream,
-        place: Place::Vsock {
-            cid,
-            port: port.parse().ok()?,
-        },
-    })
-}
-
-impl Address {
-    /// The port and whether only this machine reaches it, if it is one of IP.
-    pub(super) fn ip(&self) -> Option<SocketAddr> {
-        match &self.place {
-            Place::Ip(at) => Some(*at),
-            Place::Path(_) | Place::Abstract(_) | Place::Vsock { .. } => None,
-        }
-    }
+    can_be_told.then_some(address)
 }
 
 #[cfg(test)]

@@ -35,9 +35,7 @@ impl Witness {
     /// No `/proc`, or something else in its place (`ErrorKind::Unsupported`).
     pub fn open() -> io::Result<Witness> {
         let tasks = rustix::fs::open(c"/proc/self/task", DIRECTORY, Mode::empty())?;
-        if rustix::fs::fstatfs(&tasks)?.f_type != rustix::fs::PROC_SUPER_MAGIC {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
+        is_procfs(&tasks)?;
         Ok(Witness { tasks })
     }
 
@@ -70,6 +68,26 @@ impl Witness {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
             read => read.map(Some),
         }
+    }
+}
+
+/// The text of `/proc/self/status`, of the thread that has the process's number. Where it says that there is one thread, that
+/// is the calling one, and all there is.
+///
+/// # Errors
+/// As [`Witness::open`].
+pub fn own_status() -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(c"/proc/self/status", flags, Mode::empty())?;
+    is_procfs(&file)?;
+    crate::file::read_procfs(file.into())
+}
+
+fn is_procfs(file: &OwnedFd) -> io::Result<()> {
+    if rustix::fs::fstatfs(file)?.f_type == rustix::fs::PROC_SUPER_MAGIC {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -311,6 +329,15 @@ mod tests {
         assert!(own >= 2);
         drop(stop);
         assert!(other.join().expect("it only waits"));
+    }
+
+    #[test]
+    fn the_process_s_own_status_counts_its_threads() {
+        let text = own_status().expect("there is a /proc");
+        let status = Status::parse(&text).expect("a kernel of this decade");
+        let process = std::process::id();
+        assert_eq!((status.process, status.thread), (process, process));
+        assert!(status.threads >= 2, "a test has a thread of its own");
     }
 
     #[test]

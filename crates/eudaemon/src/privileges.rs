@@ -24,6 +24,7 @@
 //! The steps and their order are `eudaemon_core::privilege`'s; the guide's chapter on privileges has the table. Linux 4.10
 //! or later with `/proc` mounted.
 
+mod behind;
 mod error;
 mod lookup;
 
@@ -188,37 +189,6 @@ impl PrivPlan {
     }
 }
 
-impl PrivPlan {
-    /// Whether it gives nothing up: at most new privileges are forbidden.
-    pub(crate) fn stays(&self) -> bool {
-        let stays = PrivPlan {
-            wish: Wish {
-                no_new_privs: self.wish.no_new_privs,
-                allow_root: self.wish.allow_root,
-                ..Wish::default()
-            },
-            ..PrivPlan::default()
-        };
-        *self == stays
-    }
-
-    /// `resolve` and `apply` in one, for a plan that [`stays`](PrivPlan::stays). There is no step whose way or order depends on
-    /// what the process is, so it is looked at once, behind the only one.
-    pub(crate) fn stay(self) -> Result<Dropped, PrivError> {
-        let wish = self.wish;
-        let witness = begin(&wish)?;
-        if wish.no_new_privs {
-            let step = Step::NoNewPrivileges;
-            kernel::perform(&step).map_err(|source| PrivError::Step { step, source })?;
-        }
-        let now = look_at_start(&witness, &wish)?;
-        let plan = Plan::new(&wish, &now).map_err(PrivError::Refused)?;
-        let regained = kernel::regained(plan.tries()).into_iter();
-        let regained = regained.map(Difference::Regained).collect();
-        proven(plan.expected(), vec![now.status], regained)
-    }
-}
-
 /// The bytes of a chroot's path, if it is one.
 fn checked_root(root: &Path) -> Result<Vec<u8>, PrivError> {
     let plain = root.is_absolute()
@@ -244,6 +214,10 @@ fn look_at_start(witness: &Witness, wish: &Wish) -> Result<Start, PrivError> {
     let (Some(status), true) = (seen.pop(), seen.is_empty()) else {
         return Err(PrivError::Threads(seen.len() + 1));
     };
+    start_of(status, wish)
+}
+
+fn start_of(status: Status, wish: &Wish) -> Result<Start, PrivError> {
     Ok(Start {
         status,
         securebits: kernel::securebits().map_err(PrivError::Proc)?,
@@ -310,22 +284,6 @@ impl ResolvedPlan {
         self.perform(&witness)
     }
 
-    /// As [`ResolvedPlan::apply`], with these capabilities kept too, behind code that had the privileges and may have changed
-    /// them: then the steps are found again, from what the process is by now.
-    pub(crate) fn apply_behind(mut self, keep: &[Capability]) -> Result<Dropped, PrivError> {
-        let witness = begin(&self.wish)?;
-        let now = look_at_start(&witness, &self.wish)?;
-        if !keep.is_empty() {
-            let listed = self.wish.keep.unwrap_or(Set::EMPTY);
-            self.wish.keep = Some(listed.and(keep.iter().copied().collect()));
-        }
-        if !(keep.is_empty() && now.has_privileges_of(&self.start)) {
-            self.plan = Plan::new(&self.wish, &now).map_err(PrivError::Refused)?;
-            self.start = now;
-        }
-        self.perform(&witness)
-    }
-
     fn perform(self, witness: &Witness) -> Result<Dropped, PrivError> {
         let landmark = match &self.wish.root {
             None => None,
@@ -360,11 +318,17 @@ impl ResolvedPlan {
     }
 }
 
-/// From here on nobody begins again. What holds the witness must be left, whichever way, before other code runs.
-fn begin(wish: &Wish) -> Result<Witness, PrivError> {
-    if TRIED.swap(1, Ordering::SeqCst) != 0 {
-        return Err(PrivError::Again);
+/// From here on nobody begins again.
+fn once() -> Result<(), PrivError> {
+    match TRIED.swap(1, Ordering::SeqCst) {
+        0 => Ok(()),
+        _ => Err(PrivError::Again),
     }
+}
+
+/// What holds the witness must be left, whichever way, before other code runs.
+fn begin(wish: &Wish) -> Result<Witness, PrivError> {
+    once()?;
     if let Some(root) = &wish.root {
         refuse_ways_out(Path::new(OsStr::from_bytes(root)))?;
     }

@@ -1,7 +1,7 @@
 //! The library's own thread: it reads signals and keeps time.
 
 use crate::shared::{COLLECTED, Shared};
-use crate::{Context, Result};
+use crate::{Context, Error, Result};
 use eudaemon_core::life::{Asker, Event};
 use eudaemon_core::words::Signal;
 use eudaemon_sys::clock::mono;
@@ -59,7 +59,13 @@ impl Attendant {
 fn heard(shared: &Shared, signal: Signal) {
     match signal {
         Signal::Term | Signal::Int => shared.happen(Event::Stop(Asker::Signal)),
-        Signal::Hup => shared.happen(Event::Reload),
+        Signal::Hup => {
+            // Who moved a log file away says so by a HUP.
+            if let Err(error) = shared.log.reopen() {
+                shared.log.warning(Error::from(error));
+            }
+            shared.happen(Event::Reload);
+        }
         Signal::Ttin => moved(shared, shared.log.levels().more()),
         Signal::Ttou => moved(shared, shared.log.levels().less()),
         Signal::Quit

@@ -26,6 +26,10 @@ pub const TESTS: &[Test] = &[
         an_error_after_ready_is_in_the_log,
     ),
     (
+        "a_log_that_was_moved_away_is_opened_again_by_hup",
+        a_log_that_was_moved_away_is_opened_again_by_hup,
+    ),
+    (
         "nothing_the_library_opened_is_a_way_out_of_the_root",
         nothing_the_library_opened_is_a_way_out_of_the_root,
     ),
@@ -229,6 +233,41 @@ fn an_error_after_ready_is_in_the_log() {
         "{}",
         scratch.log()
     );
+}
+
+/// Inside the new root it is found by its path there; outside that is said, and it goes on in the file it has.
+fn a_log_that_was_moved_away_is_opened_again_by_hup() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    let inside = scratch.path("inside");
+    std::fs::create_dir(&inside).expect("our own directory");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&inside, open).expect("our own");
+    let root = format!("--service.chroot={}", inside.display());
+    let locked_in = ["--service.uid=nobody", &root];
+    for (options, file, is_found) in [
+        (&[][..], scratch.path("web.log"), true),
+        (&locked_in, inside.join("web.log"), true),
+        (&locked_in, scratch.path("out.log"), false),
+    ] {
+        let log = format!("--service.log=file:{}", file.display());
+        let options = [options, &[log.as_str()]].concat();
+        let manager = scratch.managed(Manager::builder(), "progress", &options);
+        manager.wait_ready(LONG).expect("it says so");
+        let moved = file.with_extension("old");
+        std::fs::rename(&file, &moved).expect("our own");
+        manager.reload(LONG).expect("it is over at once");
+        let (now, words) = if is_found {
+            (&file, "does not reload")
+        } else {
+            (&moved, "outside of the root")
+        };
+        until(words, || {
+            let text = std::fs::read_to_string(now).ok()?;
+            text.contains(words).then_some(())
+        });
+        assert!(manager.stop(LONG).expect("it stops").success());
+    }
 }
 
 /// T10: a directory that stays open outside of the root is a way out, and the drop refuses to begin.

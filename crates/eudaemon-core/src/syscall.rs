@@ -83,8 +83,11 @@ pub fn groups() -> impl Iterator<Item = &'static str> {
 
 /// What the lines of a `SystemCallFilter=` allow. The first says whether it is a list of what is allowed; `~` takes away.
 ///
-/// Only lists that begin with what is allowed are understood; they have `@default`, without which no program starts. An error is the word that is not known.
-/// Source: `systemd.exec(5)`, "SystemCallFilter=".
+/// Only lists that begin with what is allowed are understood; they have `@default`, without which no program starts. Source: `systemd.exec(5)`,
+/// "SystemCallFilter=".
+///
+/// # Errors
+/// The word that is not known.
 pub fn allowed<'a>(lines: &[&'a str]) -> Result<BTreeSet<&'static str>, &'a str> {
     let mut allowed = group("@default").unwrap_or_default();
     for (at, line) in lines.iter().enumerate() {

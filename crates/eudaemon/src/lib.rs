@@ -91,6 +91,7 @@
 //!
 //! There is no `unsafe` code in this crate; that of the whole family is in `eudaemon-sys`.
 #![deny(missing_docs)]
+#![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
 pub mod activation;
 mod attendant;

@@ -31,6 +31,7 @@ pub use typed::{Chroot, Options, SandboxMode};
 
 /// Where a value comes from; the earlier one counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Source {
     /// The command line.
     CommandLine,
@@ -58,6 +59,7 @@ impl fmt::Display for Source {
 
 /// One value as it was written, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Setting {
     /// The option, without `service.`.
     pub name: &'static str,

@@ -319,6 +319,13 @@ impl Shared {
         any
     }
 
+    /// Does not return once it was said that the process leaves: it is not to end well after all.
+    pub fn wait_if_leaving(&self) {
+        while held(&self.life).state() == State::Leaving {
+            std::thread::park();
+        }
+    }
+
     /// Ends the process without the service, and without waiting for anybody: not for who hangs with a lock, nor for a
     /// manager or a log that nobody reads. In a thread of its own, so that the attendant still hears a third signal.
     fn leave(&self, why: Why) {
@@ -344,7 +351,8 @@ impl Shared {
                 let _ = hear.recv_timeout(WORDS);
             }
             clean.clean();
-            std::process::exit(i32::from(Exit::Temporary.code()));
+            // Not `exit(3)`: what is registered with `atexit(3)` would run beside threads that still work, and may wait for them.
+            eudaemon_sys::detach::leave(Exit::Temporary.code());
         };
         let thread = std::thread::Builder::new().name("leave".into());
         if thread.spawn(leave).is_err() {

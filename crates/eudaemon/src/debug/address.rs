@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 /// `unix:/PATH`, `tcp:127.0.0.1:PORT` or `tcp:[::1]:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// A socket file, by its absolute path.
     Unix(PathBuf),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 /// How much the sandbox may fail to give.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SandboxMode {
     /// There is none.
     #[default]
@@ -46,6 +47,7 @@ impl FromStr for SandboxMode {
 
 /// The directory a service is locked into.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Chroot {
     /// An absolute path; not `/`.
     pub path: PathBuf,

@@ -94,6 +94,7 @@ pub enum Lack {
 
 /// One wish and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Row {
     /// The wish.
     pub wish: Wish,

@@ -9,37 +9,23 @@
 
 mod child;
 mod escapes;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod kernels;
 mod life;
 mod tables;
 
+use harness::Test;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-
-type Test = (&'static str, fn());
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|word| word == "inside") {
         return child::main(&words[1..]);
     }
-    let wanted = words.iter().find(|word| !word.starts_with('-'));
-    let tests = [escapes::ALL, life::ALL, kernels::ALL, tables::ALL].concat();
-    let chosen = tests
-        .iter()
-        .filter(|(name, _)| wanted.is_none_or(|part| name.contains(part)));
-    if words.iter().any(|word| word == "--list") {
-        chosen.for_each(|(name, _)| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    let mut failed = 0;
-    for (name, test) in chosen {
-        let well = std::panic::catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if well { "ok" } else { "FAILED" });
-        failed += u32::from(!well);
-    }
-    ExitCode::from(u8::from(failed > 0))
+    harness::run(&[escapes::ALL, life::ALL, kernels::ALL, tables::ALL])
 }
 
 /// Says aloud that a test could not run; with `EUDAEMON_REQUIRE=1` that is a failure.

@@ -24,6 +24,10 @@ pub const TESTS: &[Test] = &[
         the_deadline_ends_what_does_not_stop,
     ),
     (
+        "who_ends_with_the_deadline_ends_by_it",
+        who_ends_with_the_deadline_ends_by_it,
+    ),
+    (
         "a_second_term_ends_it_at_once",
         a_second_term_ends_it_at_once,
     ),
@@ -155,6 +159,24 @@ fn the_deadline_ends_what_does_not_stop() {
         "{}",
         scratch.log()
     );
+}
+
+fn who_ends_with_the_deadline_ends_by_it() {
+    for _ in 0..10 {
+        let scratch = Scratch::new();
+        let options = ["--service.stop-timeout=200ms"];
+        let manager = scratch.managed(Manager::builder(), "stubborn-task", &options);
+        manager.wait_ready(LONG).expect("it says so");
+        manager.signal(Signal::Term).expect("it lives");
+        let ended = manager.wait_end(LONG).expect("it ends");
+        let is_told = scratch.log().contains("not stopped after");
+        assert_eq!(
+            ended.code() == Some(75),
+            is_told,
+            "{ended}: {}",
+            scratch.log()
+        );
+    }
 }
 
 fn a_second_term_ends_it_at_once() {

@@ -134,6 +134,24 @@ pub fn play(role: &OsStr) -> ExitCode {
                 }
             })
         }),
+        // Stops in time, but for a task that never ends.
+        "stubborn-task" => Builder::new("stubborn-task").run_async(|_| {
+            Ok(|cx: Running| async move {
+                cx.spawn("a task", |_| {
+                    loop {
+                        std::thread::park();
+                    }
+                })?;
+                cx.ready();
+                cx.stop().cancelled().await;
+                // The runtime waits for this one.
+                let deadline = cx.stop().deadline().expect("it is to stop");
+                while Instant::now() < deadline {
+                    std::thread::yield_now();
+                }
+                Ok(())
+            })
+        }),
         // Serves, and hangs in it.
         "hangs" => Builder::new("hangs").run(|_| {
             Ok(|cx: Running| {

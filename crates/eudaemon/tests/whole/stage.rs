@@ -102,15 +102,16 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub fn of_threads(pid: u32, name: &str) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
     tasks
-        .map(|task| status(&task.expect("procfs").path(), name))
+        .filter_map(|task| status(&task.expect("procfs").path(), name))
         .collect()
 }
 
-fn status(task: &Path, name: &str) -> String {
-    let text = std::fs::read_to_string(task.join("status")).expect("it lives");
+/// `None`: the thread has ended since.
+fn status(task: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(task.join("status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let words = line.expect("the kernel tells it").trim_start_matches(':');
-    words.split_whitespace().collect::<Vec<_>>().join(" ")
+    Some(words.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// What it said on standard error.

@@ -58,12 +58,6 @@ pub fn run() -> Outcome {
     };
     told("release build", begin);
     eprintln!("xtask: the binary is {}", binary.display());
-    step(
-        "test",
-        cargo()
-            .args(["test", "--workspace", "--all-features", "--locked"])
-            .env("EUDAEMON_BIN", binary),
-    )?;
     // What stands on the C library's own ways, with the other one: credentials, signals, threads, forks.
     let musl = |verb| {
         let mut command = cargo();
@@ -73,7 +67,14 @@ pub fn run() -> Outcome {
     };
     step("examples, static", musl("build").arg("--examples"))?;
     let tests = ["drop", "life", "sandbox", "whole"].map(|name| format!("--test={name}"));
-    step("test, static", musl("test").args(tests))
+    step("test, static", musl("test").args(tests))?;
+    // The README's own command, last.
+    step(
+        "test",
+        cargo()
+            .args(["test", "--workspace", "--all-features", "--locked"])
+            .env("EUDAEMON_BIN", binary),
+    )
 }
 
 /// The library's features, by its own manifest, and none of them.

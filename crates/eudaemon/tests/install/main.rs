@@ -86,10 +86,11 @@ fn installation(manifest: Manifest) -> Installation {
 /// The bytes of the file whose path ends like this.
 fn bytes<'a>(plan: &'a Plan, name: &str) -> &'a [u8] {
     let file = plan.files().find(|file| file.path.ends_with(name));
-    match &file.unwrap_or_else(|| panic!("no {name}")).contents {
-        Contents::Bytes(bytes) => bytes,
-        Contents::Link(_) => panic!("{name} is a link"),
-    }
+    let file = file.unwrap_or_else(|| panic!("no {name}"));
+    let Contents::Bytes(bytes) = &file.contents else {
+        panic!("{name} is a link");
+    };
+    bytes
 }
 
 fn text<'a>(plan: &'a Plan, name: &str) -> &'a str {

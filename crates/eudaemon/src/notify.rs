@@ -44,7 +44,6 @@ pub struct Notify {
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Sent {
     /// It is queued for the manager.
     Sent,

@@ -1,7 +1,7 @@
 //! After the drop.
 
 use super::Test;
-use super::stage::{LONG, Scratch, of_threads, until};
+use super::stage::{LONG, Scratch, of_threads, stderr, until};
 use eudaemon::testing::Manager;
 
 pub const TESTS: &[Test] = &[
@@ -22,6 +22,14 @@ pub const TESTS: &[Test] = &[
         a_sandbox_is_around_every_thread,
     ),
     ("what_is_needed_is_kept", what_is_needed_is_kept),
+    (
+        "what_init_gave_up_stays_away_and_what_it_asked_for_is_kept",
+        what_init_gave_up_stays_away_and_what_it_asked_for_is_kept,
+    ),
+    (
+        "a_thread_before_the_proof_is_refused",
+        a_thread_before_the_proof_is_refused,
+    ),
 ];
 
 const NOBODY: &str = "65534 65534 65534 65534";
@@ -125,4 +133,45 @@ fn what_is_needed_is_kept() {
         );
     }
     assert!(manager.stop(LONG).expect("it stops").success());
+}
+
+fn what_init_gave_up_stays_away_and_what_it_asked_for_is_kept() {
+    const REBOOT: u64 = 1 << 22;
+    const RAW: u64 = 1 << 13;
+    let nobody: &[&str] = &["--service.uid=nobody"];
+    for (options, asks) in [
+        (&[][..], false),
+        (&[], true),
+        (nobody, false),
+        (nobody, true),
+    ] {
+        let scratch = Scratch::new();
+        let role = if asks { "meddles-asks" } else { "meddles" };
+        let manager = scratch.managed(Manager::builder(), role, options);
+        manager.wait_ready(LONG).expect("it says so");
+        let of = |name| {
+            let of = of_threads(manager.pid(), name);
+            assert!(of.iter().all(|one| *one == of[0]), "{name}: {of:?}");
+            u64::from_str_radix(&of[0], 16).expect("the kernel's")
+        };
+        let (held, bounding) = (of("CapEff"), of("CapBnd"));
+        assert_eq!(of("NoNewPrivs"), 1);
+        assert_eq!(bounding & REBOOT, 0, "{options:?} {asks}");
+        match (options.is_empty(), asks) {
+            (true, false) => assert!(held.count_ones() > 30, "{held:x}"),
+            (_, true) => assert_eq!((held, bounding), (RAW, RAW)),
+            (false, false) => assert_eq!((held, bounding), (0, 0)),
+        }
+        assert!(manager.stop(LONG).expect("it stops").success());
+    }
+}
+
+fn a_thread_before_the_proof_is_refused() {
+    for options in [&[][..], &["--service.uid=nobody"]] {
+        let scratch = Scratch::new();
+        let output = scratch.output("crowded", options);
+        assert_eq!(output.status.code(), Some(70), "{output:?}");
+        let told = stderr(&output);
+        assert!(told.contains("2 threads where there must be one"), "{told}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use eudaemon::needs::{Needs, Preset};
 use eudaemon::options::SandboxMode;
+use eudaemon::privileges::{Capability, Set, Step};
 use eudaemon::{Builder, Error, Event, Exit, Handle, Manifest, Result, Runnable, Running};
 use eudaemon_core::words::Signal;
 use std::ffi::OsStr;
@@ -36,6 +37,20 @@ fn reloading(name: &str) -> Builder {
     let mut manifest = Manifest::new(name);
     manifest.reloads = true;
     Builder::of(manifest)
+}
+
+/// Its `init` gives something up by itself, and asks for something.
+fn meddles(asks: &'static [Capability]) -> ExitCode {
+    Builder::new("meddles").run(|cx| {
+        let reboot = Set::EMPTY.with(Capability::SysBoot);
+        eudaemon_sys::privilege::perform(&Step::Bounding(reboot))?;
+        asks.iter().for_each(|one| cx.keep_capability(*one));
+        Ok(|cx: Running| {
+            cx.ready();
+            cx.stop().wait();
+            Ok(())
+        })
+    })
 }
 
 pub fn play(role: &OsStr) -> ExitCode {
@@ -240,6 +255,12 @@ pub fn play(role: &OsStr) -> ExitCode {
                 })
             })
         }
+        "meddles" => meddles(&[]),
+        "meddles-asks" => meddles(&[Capability::NetRaw]),
+        "crowded" => Builder::new("crowded").run(|_| {
+            std::thread::spawn(std::thread::park);
+            Ok(|_: Running| Ok(()))
+        }),
         "progress" => Builder::new("progress").run(|cx| {
             cx.progress("migrating", Duration::from_secs(30));
             Ok(|cx: Running| {

@@ -382,7 +382,9 @@ impl Detached {
 
 fn say(channel: &Channel, word: &[u8]) -> Result<(), DetachError> {
     channel.say(word).map_err(|error| {
-        if error.kind() == io::ErrorKind::BrokenPipe {
+        // One that was killed with something unread resets the connection. Source: Linux net/unix/af_unix.c, unix_release_sock.
+        let gone = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+        if gone.contains(&error.kind()) {
             return DetachError::NobodyWaits;
         }
         system("answer the shell")(error)

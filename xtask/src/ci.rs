@@ -45,6 +45,8 @@ pub fn run() -> Outcome {
                 "eudaemon",
                 "-p",
                 "eudaemon-core",
+                "-p",
+                "eudaemon-sys",
                 "--all-features",
                 "--no-deps",
                 "--locked",

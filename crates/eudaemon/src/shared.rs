@@ -14,6 +14,7 @@ use eudaemon_core::words::Signal;
 use eudaemon_sys::wake::Wake;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ type Act = Box<dyn FnMut() + Send>;
 
 pub(crate) struct Shared {
     life: Mutex<Life>,
+    /// Changed and read with `life` held.
+    is_over: AtomicBool,
     pub told: Arc<Told>,
     pub stop: StopSignal,
     pub inbox: Inbox,
@@ -88,6 +91,7 @@ impl Shared {
     pub fn new(parts: Parts) -> Result<Shared> {
         Ok(Shared {
             life: Mutex::new(Life::new(parts.options.stop_timeout)),
+            is_over: AtomicBool::new(false),
             told: Arc::new(parts.told),
             stop: StopSignal::new()?,
             inbox: Inbox::default(),
@@ -128,6 +132,9 @@ impl Shared {
     /// Does what follows from an event before anything else can happen, and puts in line what is to be told: the place of the
     /// last of it.
     fn step(&self, life: &mut Life, event: Event) -> Option<Place> {
+        if event == Event::Tick && self.is_over.load(Ordering::Relaxed) {
+            return None;
+        }
         let now = eudaemon_sys::clock::mono();
         let mut place = None;
         let mut effects = VecDeque::from(life.step(now, event));
@@ -172,7 +179,9 @@ impl Shared {
 
     /// When time itself is an event.
     pub fn deadline(&self) -> Option<Mono> {
-        held(&self.life).deadline()
+        let life = held(&self.life);
+        let is_over = self.is_over.load(Ordering::Relaxed);
+        life.deadline().filter(|_| !is_over)
     }
 
     /// Hands a reload to whoever does it; whether anybody does. One that the service said it does waits for its `wait`.
@@ -319,9 +328,16 @@ impl Shared {
         any
     }
 
-    /// Does not return once it was said that the process leaves: it is not to end well after all.
-    pub fn wait_if_leaving(&self) {
-        while held(&self.life).state() == State::Leaving {
+    /// The service has ended well, and the deadline counts no more. Does not return if it was said already that the process
+    /// leaves without it.
+    pub fn end(&self) {
+        let life = held(&self.life);
+        if life.state() != State::Leaving {
+            self.is_over.store(true, Ordering::Relaxed);
+            return;
+        }
+        drop(life);
+        loop {
             std::thread::park();
         }
     }

@@ -21,7 +21,6 @@ pub struct File {
 
 /// What a path is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Contents {
     /// A regular file with these bytes.
     Bytes(Vec<u8>),

@@ -106,7 +106,7 @@ impl Opened {
     /// The end of a service that ends well.
     pub fn close(self) {
         if let Some(shared) = self.shared {
-            shared.wait_if_leaving();
+            shared.end();
             shared.told.cleaner().clean();
         }
     }

@@ -7,8 +7,8 @@
 //! - **Reloading**: reloading was said and the service is at it. One more reload may be owed; ten more are one.
 //! - **Stopping**: stopping was said, the service was told, and it has until the deadline. Nothing but the end follows: a
 //!   reload is refused, and ready is not said any more (systemd would ignore it: from v259 on, stopping is final).
-//! - **Leaving**: the end was ordered without waiting for the service: a second signal, or the deadline. A third signal is
-//!   for a process that cannot even leave: it aborts.
+//! - **Leaving**: the end was ordered without waiting for the service: a second signal that is no echo of the first, or the
+//!   deadline. A third signal, no echo either, is for a process that cannot even leave: it aborts.
 //!
 //! There is no way back from Stopping or Leaving. A service whose `run` returns is at its end in every state, and the end
 //! is not this machine's business.
@@ -16,6 +16,10 @@
 use crate::time::Mono;
 use alloc::vec::Vec;
 use core::time::Duration;
+
+/// A second signal that comes sooner than this after the first is the same one, heard twice: `timeout(1)` sends one to the
+/// program and one to its process group, and so do other wrappers. Nobody types that fast.
+pub const ECHO: Duration = Duration::from_millis(200);
 
 /// Where it is. The module's documentation says what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +38,16 @@ pub enum State {
     },
     /// At its orderly end.
     Stopping {
+        /// Since then.
+        since: Mono,
         /// Until then.
         deadline: Mono,
     },
     /// At its disorderly end.
-    Leaving,
+    Leaving {
+        /// Since then.
+        since: Mono,
+    },
 }
 
 /// Who wants it to stop.
@@ -122,10 +131,11 @@ impl Life {
     #[must_use]
     pub const fn deadline(&self) -> Option<Mono> {
         match self.state {
-            State::Stopping { deadline } => Some(deadline),
-            State::Starting { .. } | State::Serving | State::Reloading { .. } | State::Leaving => {
-                None
-            }
+            State::Stopping { deadline, .. } => Some(deadline),
+            State::Starting { .. }
+            | State::Serving
+            | State::Reloading { .. }
+            | State::Leaving { .. } => None,
         }
     }
 
@@ -142,8 +152,10 @@ impl Life {
         };
         const BEGIN: &[Effect] = &[SayReloading, Reload];
         let stopping = State::Stopping {
+            since: now,
             deadline: now + self.patience,
         };
+        let leaving = State::Leaving { since: now };
         match (self.state, event) {
             (State::Starting { owed: false }, Event::Ready) => (State::Serving, &[SayReady]),
             (State::Starting { owed: true }, Event::Ready) => (
@@ -163,14 +175,20 @@ impl Life {
                 Event::Stop(Asker::Signal | Asker::Request),
             ) => (stopping, &[SayStopping, Stop]),
 
-            (State::Stopping { .. }, Event::Stop(Asker::Signal)) => {
-                (State::Leaving, &[Leave(Why::Signal)])
+            (State::Stopping { since, .. }, Event::Stop(Asker::Signal))
+                if now.since(since) >= ECHO =>
+            {
+                (leaving, &[Leave(Why::Signal)])
             }
-            (State::Stopping { deadline }, Event::Tick) if now >= deadline => {
-                (State::Leaving, &[Leave(Why::Deadline)])
+            (State::Stopping { deadline, .. }, Event::Tick) if now >= deadline => {
+                (leaving, &[Leave(Why::Deadline)])
             }
-            (State::Leaving, Event::Stop(Asker::Signal)) => (State::Leaving, &[Abort]),
-            (state @ (State::Stopping { .. } | State::Leaving), Event::Reload) => {
+            (state @ State::Leaving { since }, Event::Stop(Asker::Signal))
+                if now.since(since) >= ECHO =>
+            {
+                (state, &[Abort])
+            }
+            (state @ (State::Stopping { .. } | State::Leaving { .. }), Event::Reload) => {
                 (state, &[RefuseReload])
             }
 
@@ -179,23 +197,26 @@ impl Life {
                 state @ (State::Serving
                 | State::Reloading { .. }
                 | State::Stopping { .. }
-                | State::Leaving),
+                | State::Leaving { .. }),
                 Event::Ready,
             )
             | (
                 state @ (State::Starting { .. }
                 | State::Serving
                 | State::Stopping { .. }
-                | State::Leaving),
+                | State::Leaving { .. }),
                 Event::Reloaded,
             )
-            | (state @ (State::Stopping { .. } | State::Leaving), Event::Stop(Asker::Request))
+            | (
+                state @ (State::Stopping { .. } | State::Leaving { .. }),
+                Event::Stop(Asker::Signal | Asker::Request),
+            )
             | (
                 state @ (State::Starting { .. }
                 | State::Serving
                 | State::Reloading { .. }
                 | State::Stopping { .. }
-                | State::Leaving),
+                | State::Leaving { .. }),
                 Event::Tick,
             ) => (state, &[]),
         }
@@ -280,15 +301,17 @@ mod tests {
             "0 ready -> READY
              1 term -> STOPPING stop
              2 request ->
-             3 term -> leave:Signal
-             4 hup -> refuse
-             5 term -> abort
-             6 term -> abort",
+             200 term ->
+             201 term -> leave:Signal
+             204 hup -> refuse
+             400 term ->
+             401 term -> abort
+             402 term -> abort",
         );
         check(
             "0 request -> STOPPING stop
              1 request ->
-             2 term -> leave:Signal",
+             202 term -> leave:Signal",
         );
     }
 

@@ -4,12 +4,17 @@
 //! the second ends the process; a HUP is written down too. Then [`hand_over`] blocks what the loop wants to read. Nothing is lost between the two.
 
 use crate::signal::Signals;
+use eudaemon_core::life::ECHO;
+use eudaemon_core::time::Mono;
 use eudaemon_core::words::Signal;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 /// The number of the first request to end; 0 is none.
 static ASKED: AtomicI32 = AtomicI32::new(0);
+
+/// When it came.
+static ASKED_AT: AtomicU64 = AtomicU64::new(0);
 
 /// Whether a HUP came.
 static HUNG_UP: AtomicBool = AtomicBool::new(false);
@@ -21,8 +26,12 @@ const REQUESTS: [libc::c_int; 2] = [libc::SIGTERM, libc::SIGINT];
 type Raw = [u64; 4];
 
 extern "C" fn ask(number: libc::c_int) {
+    // clock_gettime(2) is one of the functions a handler may call (signal-safety(7)).
+    let now = crate::clock::mono();
     let first = ASKED.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
-    if first.is_err() {
+    if first.is_ok() {
+        ASKED_AT.store(now.0, Ordering::Relaxed);
+    } else if now.since(Mono(ASKED_AT.load(Ordering::Relaxed))) >= ECHO {
         // SAFETY: _exit is always sound, and one of the functions a handler may call (signal-safety(7)).
         unsafe { libc::_exit(128 + number) }
     }

@@ -173,7 +173,7 @@ impl Shared {
             State::Starting { .. } => "starting",
             State::Serving => "ready",
             State::Reloading { .. } => "reloading",
-            State::Stopping { .. } | State::Leaving => "stopping",
+            State::Stopping { .. } | State::Leaving { .. } => "stopping",
         }
     }
 
@@ -332,7 +332,7 @@ impl Shared {
     /// leaves without it.
     pub fn end(&self) {
         let life = held(&self.life);
-        if life.state() != State::Leaving {
+        if !matches!(life.state(), State::Leaving { .. }) {
             self.is_over.store(true, Ordering::Relaxed);
             return;
         }
@@ -416,7 +416,7 @@ fn phase(state: State) -> Phase {
     match state {
         State::Starting { .. } => Phase::Starting,
         State::Serving | State::Reloading { .. } => Phase::Running,
-        State::Stopping { .. } | State::Leaving => Phase::Stopping,
+        State::Stopping { .. } | State::Leaving { .. } => Phase::Stopping,
     }
 }
 

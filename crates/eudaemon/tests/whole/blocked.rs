@@ -87,6 +87,7 @@ fn a_second_term_is_heard_while_the_manager_does_not_read() {
     service.signal();
     // The service itself hears the first, though nobody else can.
     scratch.heard("stopping");
+    super::stage::past_the_echo();
     service.signal();
     assert_eq!(service.wait().code(), Some(75));
 }

@@ -191,7 +191,12 @@ fn a_second_term_ends_it_at_once() {
     manager
         .wait_for(LONG, |event| event.what == What::Stopping)
         .expect("it says so");
-    manager.signal(Signal::Int).expect("it lives");
+    // As timeout(1) does: to the program, and to its group.
+    manager.signal(Signal::Term).expect("it lives");
+    super::stage::past_the_echo();
+    manager
+        .signal(Signal::Int)
+        .expect("it did not leave for an echo");
     let ended = manager.wait_end(LONG).expect("without the service");
     assert_eq!(ended.code(), Some(75), "{ended}");
 }
@@ -205,6 +210,7 @@ fn a_second_term_in_a_hung_init_ends_it_too() {
     let pid = manager.pid();
     let is_pending = || super::stage::of_threads(pid, "ShdPnd")[0] != "0000000000000000";
     until("the first is taken", || (!is_pending()).then_some(()));
+    super::stage::past_the_echo();
     manager.signal(Signal::Term).expect("it lives");
     let ended = manager.wait_end(LONG).expect("at once");
     assert_eq!((ended.code(), ended.signal()), (Some(143), None));

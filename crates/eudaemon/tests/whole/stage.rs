@@ -118,3 +118,11 @@ fn status(task: &Path, name: &str) -> Option<String> {
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
+
+/// Lets the time pass in which a second signal is taken for an echo of the first.
+pub fn past_the_echo() {
+    let (_never, silence) = std::sync::mpsc::channel::<()>();
+    // The sender is kept, so only time ends it.
+    let ended = silence.recv_timeout(eudaemon_core::life::ECHO);
+    assert_eq!(ended, Err(std::sync::mpsc::RecvTimeoutError::Timeout));
+}

@@ -1,9 +1,11 @@
 //! What a descriptor is: asked of the kernel, not of its name.
 
+use eudaemon_core::address::Kind as Transport;
 use rustix::fs::FileType;
 use rustix::io::{Errno, FdFlags};
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, sockopt};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 /// What kind of thing a descriptor leads to.
@@ -104,6 +106,112 @@ pub fn is_listening(fd: impl AsFd) -> io::Result<bool> {
 /// Whether a program that is executed does not get it.
 pub fn is_close_on_exec(fd: impl AsFd) -> io::Result<bool> {
     Ok(rustix::io::fcntl_getfd(fd)?.contains(FdFlags::CLOEXEC))
+}
+
+/// Where a socket is bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// At an address of IP.
+    Ip(SocketAddr),
+    /// At a path.
+    Path(Vec<u8>),
+    /// At an abstract name, which is here without its NUL.
+    Abstract(Vec<u8>),
+    /// It is a unix socket, and bound nowhere.
+    Unnamed,
+    /// It is a socket for a virtual machine and its host.
+    Vsock,
+    /// Something else.
+    Other,
+}
+
+/// Where a socket is bound; `None` if it is no socket. Source: `getsockname(2)`.
+pub fn local(fd: impl AsFd) -> io::Result<Option<Local>> {
+    let family = match sockopt::socket_domain(&fd) {
+        Ok(family) => family,
+        Err(Errno::NOTSOCK) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if family == AddressFamily::VSOCK {
+        return Ok(Some(Local::Vsock));
+    }
+    let ip = family == AddressFamily::INET || family == AddressFamily::INET6;
+    if !ip && family != AddressFamily::UNIX {
+        return Ok(Some(Local::Other));
+    }
+    let address = rustix::net::getsockname(&fd)?;
+    if ip {
+        return Ok(Some(Local::Ip(SocketAddr::try_from(address)?)));
+    }
+    let address = SocketAddrUnix::try_from(address)?;
+    Ok(Some(
+        match (address.abstract_name(), address.path_bytes()) {
+            (Some(name), _) => Local::Abstract(name.to_vec()),
+            (None, Some(path)) => Local::Path(path.strip_suffix(&[0]).unwrap_or(path).to_vec()),
+            (None, None) => Local::Unnamed,
+        },
+    ))
+}
+
+/// How what is sent arrives; `None` if it is no socket, or one that is none of these. Source: `socket(7)`, `SO_TYPE`.
+pub fn transport(fd: impl AsFd) -> io::Result<Option<Transport>> {
+    let kinds = [
+        (SocketType::STREAM, Transport::Stream),
+        (SocketType::DGRAM, Transport::Datagram),
+        (SocketType::SEQPACKET, Transport::Sequential),
+    ];
+    match sockopt::socket_type(fd) {
+        Ok(found) => Ok(kinds.iter().find(|(kind, _)| *kind == found).map(|of| of.1)),
+        Err(Errno::NOTSOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether others may bind its port too; what is no socket has none. Source: `socket(7)`, `SO_REUSEPORT`.
+pub fn is_reuse_port(fd: impl AsFd) -> io::Result<bool> {
+    match sockopt::socket_reuseport(fd) {
+        Ok(reuse) => Ok(reuse),
+        Err(Errno::NOTSOCK | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether it is a regular file or a character device. Source: `sd_is_special(3)`.
+pub fn is_special(fd: impl AsFd) -> io::Result<bool> {
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode);
+    Ok(kind == FileType::RegularFile || kind == FileType::CharacterDevice)
+}
+
+/// Whether it is a POSIX message queue. Source: `mq_overview(7)`: they are the files of a file system of their own;
+/// Linux `include/uapi/linux/magic.h`, `ipc/mqueue.c`.
+pub fn is_message_queue(fd: impl AsFd) -> io::Result<bool> {
+    const MAGIC: u64 = 0x1980_0202;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_sign_loss,
+        reason = "the width differs by system"
+    )]
+    let found = rustix::fs::fstatfs(&fd)?.f_type as u64;
+    Ok(kind == FileType::RegularFile && found == MAGIC)
+}
+
+/// Whether it is the file of this path, or the same character device; a path that is not there is none. Symbolic links are
+/// followed.
+pub fn is_at(fd: impl AsFd, path: &std::path::Path) -> io::Result<bool> {
+    let open = rustix::fs::fstat(fd)?;
+    let named = match rustix::fs::stat(path) {
+        Ok(named) => named,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let device = |stat: &rustix::fs::Stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+    };
+    Ok(match device(&open) && device(&named) {
+        true => open.st_rdev == named.st_rdev,
+        false => (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino),
+    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ compile_error!("eudaemon is for Linux so far: other systems have no kernel door 
 pub mod accounts;
 pub mod arena;
 pub mod attempt;
+pub mod bind;
 pub mod child;
 pub mod clock;
 pub mod confine;

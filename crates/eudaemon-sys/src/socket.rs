@@ -62,7 +62,7 @@ fn stream() -> io::Result<OwnedFd> {
 
 /// The address of `path`. One of more than 107 bytes does not fit (unix(7)) and is named through its open directory,
 /// which must stay open until the address has been used.
-fn address(path: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
+pub(crate) fn address(path: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
     if path.as_os_str().as_bytes().len() < 108 {
         return Ok((SocketAddrUnix::new(path)?, None));
     }

@@ -93,6 +93,9 @@ fn class(error: &(dyn StdError + 'static)) -> Exit {
     if let Some(error) = error.downcast_ref::<install::InstallError>() {
         return error.exit();
     }
+    if let Some(error) = error.downcast_ref::<crate::sockets::SocketError>() {
+        return error.exit();
+    }
     #[cfg(feature = "sandbox")]
     if let Some(error) = error.downcast_ref::<crate::sandbox::SandboxError>() {
         return error.exit();
@@ -105,7 +108,7 @@ fn class(error: &(dyn StdError + 'static)) -> Exit {
 }
 
 /// The class an error of the system suggests. Deliberately short: what is not plainly one thing is [`Exit::Failed`].
-fn suggested(error: &io::Error) -> Exit {
+pub(crate) fn suggested(error: &io::Error) -> Exit {
     use io::ErrorKind as Kind;
     // `ErrorKind` is not ours, and grows.
     #[allow(clippy::wildcard_enum_match_arm)]

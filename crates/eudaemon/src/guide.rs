@@ -21,6 +21,7 @@ macro_rules! links {
 [notify.md]: crate::guide::notify
 [privileges.md]: crate::guide::privileges
 [sandbox.md]: crate::guide::sandbox
+[sockets.md]: crate::guide::sockets
 [testing.md]: crate::guide::testing
 [Activation]: crate::Activation
 [Init]: crate::Init
@@ -61,6 +62,7 @@ chapter!(privileges, "privileges.md");
 chapter!(chroot, "chroot.md");
 chapter!(sandbox, "sandbox.md", "sandbox");
 chapter!(notify, "notify.md");
+chapter!(sockets, "sockets.md");
 chapter!(credentials, "credentials.md");
 chapter!(health, "health.md");
 chapter!(logging, "logging.md");

@@ -110,6 +110,20 @@ impl Inherited {
         })
     }
 
+    /// As if these had been handed over, with their names.
+    #[cfg(test)]
+    pub(crate) fn made(of: Vec<(&str, OwnedFd)>) -> Inherited {
+        let passed = of.into_iter().map(|(name, fd)| Passed {
+            kind: descriptor::kind(&fd).expect("an open descriptor"),
+            listening: descriptor::is_listening(&fd).expect("an open descriptor"),
+            name: name.to_owned(),
+            fd,
+        });
+        Inherited {
+            passed: passed.collect(),
+        }
+    }
+
     /// All of it, in the order it was handed over.
     pub fn iter(&self) -> impl Iterator<Item = &Passed> {
         self.passed.iter()
@@ -175,19 +189,29 @@ impl Inherited {
         self.take_as(name, "a unix socket of datagrams", wanted)
     }
 
+    /// Those that may be meant by a name, with their places: those that have it, or the only one if nobody gave that a name.
+    pub(crate) fn candidates(&self, name: &str) -> impl Iterator<Item = (usize, &Passed)> {
+        let is_named = self.passed.iter().any(|passed| passed.name == name);
+        let nameless = !is_named && self.passed.len() == 1;
+        let wanted = if nameless { UNKNOWN } else { name };
+        let passed = self.passed.iter().enumerate();
+        passed.filter(move |(_, passed)| passed.name == wanted)
+    }
+
+    /// Takes the one at this place.
+    pub(crate) fn take_at(&mut self, at: usize) -> Passed {
+        self.passed.remove(at)
+    }
+
     fn take_as<T: From<OwnedFd>>(
         &mut self,
         name: &str,
         wanted: &'static str,
         is_wanted: impl Fn(&Passed) -> bool,
     ) -> Result<Option<T>, InheritedError> {
-        let nameless = |passed: &[Passed]| passed.len() == 1 && passed[0].name == UNKNOWN;
-        let at = match self.passed.iter().position(|passed| passed.name == name) {
-            Some(at) => at,
-            None if nameless(&self.passed) => 0,
-            None => return Ok(None),
+        let Some((at, found)) = self.candidates(name).next() else {
+            return Ok(None);
         };
-        let found = &self.passed[at];
         if !is_wanted(found) {
             return Err(InheritedError::Kind {
                 name: name.to_owned(),

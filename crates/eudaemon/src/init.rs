@@ -65,6 +65,12 @@ impl Init<'_> {
         self.inherited
     }
 
+    /// Sockets by name: what was passed, or what is bound here. Once for each socket: `cx.sockets().get("http")`.
+    #[must_use]
+    pub fn sockets(&mut self) -> crate::sockets::Sockets<'_> {
+        crate::sockets::Sockets::of(self.inherited)
+    }
+
     /// Whether the program was asked to stop already. A long `init` looks from time to time, and returns.
     #[must_use]
     pub fn is_stop_asked(&self) -> bool {

@@ -132,6 +132,7 @@ pub mod sandbox;
 mod serve;
 mod service;
 mod shared;
+pub mod sockets;
 mod start;
 mod stop;
 pub mod successor;

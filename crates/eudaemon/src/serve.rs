@@ -1,5 +1,6 @@
 //! A loop that accepts connections until the service is to stop, and shows by that that it lives.
 
+use crate::sockets::Bound;
 use crate::{Context, Result, Running};
 use eudaemon_sys::clock::mono;
 use eudaemon_sys::poll::{Interest, Poll};
@@ -22,6 +23,7 @@ pub trait Listener: AsFd + sealed::Accept {}
 
 impl Listener for TcpListener {}
 impl Listener for UnixListener {}
+impl<L: Listener> Listener for Bound<L> {}
 
 mod sealed {
     use std::io;
@@ -62,6 +64,19 @@ impl sealed::Accept for UnixListener {
         let (connection, peer) = UnixListener::accept(self)?;
         connection.set_nonblocking(false)?;
         Ok((connection, peer))
+    }
+}
+
+impl<L: Listener> sealed::Accept for Bound<L> {
+    type Connection = L::Connection;
+    type Peer = L::Peer;
+
+    fn set_nonblocking(&self) -> io::Result<()> {
+        sealed::Accept::set_nonblocking(&**self)
+    }
+
+    fn accept(&self) -> io::Result<(L::Connection, L::Peer)> {
+        sealed::Accept::accept(&**self)
     }
 }
 

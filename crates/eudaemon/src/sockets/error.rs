@@ -1,0 +1,142 @@
+//! Why there is no such socket.
+
+use crate::Exit;
+use crate::inherited::Kind;
+use eudaemon_core::address::Wrong;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a socket could be neither taken nor bound.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SocketError {
+    /// The address is none.
+    Address {
+        /// As it was given.
+        text: String,
+        /// Why not.
+        wrong: Wrong,
+    },
+    /// The address is one of another kind of socket.
+    Unsuited {
+        /// As it was given.
+        text: String,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// A socket of this kind is taken from a manager, but not bound here.
+    NotBoundHere {
+        /// As it was given.
+        text: String,
+    },
+    /// What was handed over under the name is something else. It stays where it was.
+    Unfit {
+        /// The name.
+        name: String,
+        /// What the first of the name is.
+        is: Kind,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Nothing was handed over under the name, and there is no address to bind.
+    Missing {
+        /// The name.
+        name: String,
+    },
+    /// Somebody else has the path: holds its lock, or listens there.
+    Taken {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is a file at the path, and it is no socket: it is not removed.
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file of the lock could not be opened, or locked.
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// What was handed over could not be looked at, or made not to block.
+    Look(io::Error),
+    /// The address could not be bound.
+    Bind {
+        /// The address.
+        address: String,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+impl SocketError {
+    /// Its class: what somebody else has is [`Exit::Unavailable`], what must be written differently [`Exit::Config`], and the
+    /// rest what the system said.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            SocketError::Address { .. }
+            | SocketError::Unsuited { .. }
+            | SocketError::NotBoundHere { .. }
+            | SocketError::Unfit { .. }
+            | SocketError::Missing { .. }
+            | SocketError::NotASocket { .. } => Exit::Config,
+            SocketError::Taken { .. } => Exit::Unavailable,
+            SocketError::Lock { error, .. }
+            | SocketError::Bind { error, .. }
+            | SocketError::Look(error) => crate::error::suggested(error),
+        }
+    }
+}
+
+impl fmt::Display for SocketError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SocketError::Address { text, .. } => write!(to, "unable to listen at {text:?}"),
+            SocketError::Unsuited { text, wanted } => write!(to, "{text} is not {wanted}"),
+            SocketError::NotBoundHere { text } => {
+                write!(to, "{text} cannot be bound here, only handed over")
+            }
+            SocketError::Unfit { name, is, wanted } => write!(
+                to,
+                "what was handed over as {name} is {}, not {wanted}",
+                is.name()
+            ),
+            SocketError::Missing { name } => {
+                write!(
+                    to,
+                    "nothing was handed over as {name}, and it has no address"
+                )
+            }
+            SocketError::Taken { path } => {
+                write!(to, "{} is another process's", path.display())
+            }
+            SocketError::NotASocket { path } => {
+                write!(to, "{} is there and no socket", path.display())
+            }
+            SocketError::Lock { path, .. } => write!(to, "unable to lock {}", path.display()),
+            SocketError::Look(_) => to.write_str("unable to look at what was handed over"),
+            SocketError::Bind { address, .. } => write!(to, "unable to listen at {address}"),
+        }
+    }
+}
+
+impl std::error::Error for SocketError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SocketError::Address { wrong, .. } => Some(wrong),
+            SocketError::Lock { error, .. }
+            | SocketError::Bind { error, .. }
+            | SocketError::Look(error) => Some(error),
+            SocketError::Unsuited { .. }
+            | SocketError::NotBoundHere { .. }
+            | SocketError::Unfit { .. }
+            | SocketError::Missing { .. }
+            | SocketError::Taken { .. }
+            | SocketError::NotASocket { .. } => None,
+        }
+    }
+}

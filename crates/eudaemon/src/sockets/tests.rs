@@ -1,0 +1,188 @@
+use super::*;
+use crate::Exit;
+use eudaemon_core::listen::UNKNOWN;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::AsRawFd;
+
+fn tcp() -> OwnedFd {
+    TcpListener::bind("127.0.0.1:0").unwrap().into()
+}
+
+fn udp() -> OwnedFd {
+    UdpSocket::bind("127.0.0.1:0").unwrap().into()
+}
+
+fn flags(fd: impl std::os::fd::AsFd) -> u32 {
+    let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("flags:"))
+        .unwrap();
+    u32::from_str_radix(line.trim_start_matches("flags:").trim(), 8).unwrap()
+}
+
+const CLOEXEC: u32 = 0o2_000_000;
+const NONBLOCK: u32 = 0o4_000;
+
+#[test]
+fn a_name_and_then_what_it_is_and_never_its_place() {
+    let (first, second) = (tcp(), tcp());
+    let wanted = flags(&first);
+    let name = format!("unix:@eud-sockets-{}", std::process::id());
+    let mut none = Inherited::default();
+    let unix = Sockets::of(&mut none).get("web").or_bind(name);
+    let unix: OwnedFd = unix.unix_listener().unwrap().keep().into();
+    let port = |fd: &OwnedFd| {
+        let listener = TcpListener::from(fd.try_clone().unwrap());
+        listener.local_addr().unwrap().port()
+    };
+    let (one, two) = (port(&first), port(&second));
+    let mut inherited = Inherited::made(vec![
+        ("db", udp()),
+        ("web", unix),
+        ("web", first),
+        ("web", second),
+    ]);
+    let get = |inherited: &mut Inherited, filter: Filter| {
+        let listener = Sockets::of(inherited)
+            .get("web")
+            .filter(filter)
+            .tcp_listener();
+        listener.map(|listener| {
+            assert_eq!(flags(&listener), wanted, "nothing is changed");
+            listener.local_addr().unwrap().port()
+        })
+    };
+    // The second one is asked for first, and what is not of the role is passed over.
+    assert_eq!(get(&mut inherited, is::port(two)).unwrap(), two);
+    assert_eq!(get(&mut inherited, is::inet()).unwrap(), one);
+    let error = get(&mut inherited, is::ipv4()).unwrap_err();
+    assert_eq!(error.exit(), Exit::Config);
+    assert_eq!(
+        error.to_string(),
+        "what was handed over as web is unix-stream, not ((TCP and listening) and IPv4)"
+    );
+    let web = Sockets::of(&mut inherited).get("web").unix_listener();
+    assert!(!web.unwrap().has_made_a_file());
+    // A socket of datagrams does not listen, and is what was asked for.
+    let db = Sockets::of(&mut inherited).get("db").udp_socket();
+    assert!(db.is_ok());
+    assert!(matches!(
+        Sockets::of(&mut inherited).get("db").udp_socket(),
+        Err(SocketError::Missing { .. })
+    ));
+}
+
+#[test]
+fn the_only_one_without_a_name_is_the_one() {
+    let mut inherited = Inherited::made(vec![(UNKNOWN, tcp())]);
+    let wrong = Sockets::of(&mut inherited).get("web").udp_socket();
+    assert!(matches!(wrong, Err(SocketError::Unfit { .. })));
+    assert!(
+        Sockets::of(&mut inherited)
+            .get("web")
+            .tcp_listener()
+            .is_ok()
+    );
+    let mut two = Inherited::made(vec![(UNKNOWN, tcp()), (UNKNOWN, tcp())]);
+    let none = Sockets::of(&mut two).get("web").tcp_listener();
+    assert!(matches!(none, Err(SocketError::Missing { .. })));
+}
+
+#[test]
+fn what_does_not_block_is_asked_for() {
+    let listener = tcp();
+    let mut inherited = Inherited::made(vec![("web", listener)]);
+    let web = Sockets::of(&mut inherited).get("web").nonblocking();
+    let web = web.tcp_listener().unwrap();
+    assert_eq!(web.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let bind = || {
+        let mut none = Inherited::default();
+        let want = Sockets::of(&mut none).get("web").or_bind("udp:127.0.0.1:0");
+        (
+            flags(want.udp_socket().unwrap()),
+            flags(
+                Sockets::of(&mut none)
+                    .get("web")
+                    .or_bind("udp:127.0.0.1:0")
+                    .nonblocking()
+                    .udp_socket()
+                    .unwrap(),
+            ),
+        )
+    };
+    let (blocking, nonblocking) = bind();
+    assert_eq!(blocking & (CLOEXEC | NONBLOCK), CLOEXEC);
+    assert_eq!(nonblocking & (CLOEXEC | NONBLOCK), CLOEXEC | NONBLOCK);
+}
+
+#[test]
+fn an_address_is_of_the_kind_that_was_asked_for() {
+    let bind = |address: &str| {
+        // Even where what was handed over makes it needless.
+        let mut inherited = Inherited::made(vec![("web", tcp())]);
+        let want = Sockets::of(&mut inherited).get("web").or_bind(address);
+        want.tcp_listener().unwrap_err().to_string()
+    };
+    assert_eq!(bind("udp:80"), "udp:80 is not a listening TCP socket");
+    assert_eq!(
+        bind("unix:/run/x"),
+        "unix:/run/x is not a listening TCP socket"
+    );
+    assert_eq!(
+        bind("tcp:localhost:80"),
+        "unable to listen at \"tcp:localhost:80\""
+    );
+    assert_eq!(
+        bind("vsock::80"),
+        "vsock::80 cannot be bound here, only handed over"
+    );
+}
+
+/// Every address of both families, whatever the system's default is; or of one of them, if that is asked for.
+#[test]
+fn both_families_or_one_of_them() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        assert!(std::env::var_os("EUDAEMON_REQUIRE").is_none(), "no IPv6");
+        eprintln!("SKIPPED: no IPv6 here");
+        return;
+    }
+    let bind = |only| {
+        let mut none = Inherited::default();
+        let want = Sockets::of(&mut none).get("web").or_bind("tcp:0");
+        want.only_v6(only).tcp_listener().unwrap()
+    };
+    let reach = |listener: &TcpListener| {
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+    };
+    assert!(reach(&bind(false)));
+    assert!(!reach(&bind(true)));
+}
+
+#[test]
+fn a_port_is_bound_again_and_shared_only_if_asked() {
+    let bind = |address: &str, shared| {
+        let mut none = Inherited::default();
+        let want = Sockets::of(&mut none).get("web").or_bind(address);
+        want.reuse_port(shared).tcp_listener()
+    };
+    let first = bind("tcp:127.0.0.1:0", true).unwrap();
+    assert!(is::reuse_port().admits(&first).unwrap());
+    let address = format!("tcp:{}", first.local_addr().unwrap());
+    let second = bind(&address, true).unwrap();
+    let error = bind(&address, false).unwrap_err();
+    assert_eq!(error.exit(), Exit::Unavailable);
+    drop(second);
+    // A connection that this side closed first lingers, and its port can be bound nevertheless.
+    let client = TcpStream::connect(first.local_addr().unwrap()).unwrap();
+    drop(first.accept().unwrap());
+    drop((first, client));
+    assert!(
+        !is::reuse_port()
+            .admits(bind(&address, false).unwrap())
+            .unwrap()
+    );
+}

@@ -1,0 +1,51 @@
+//! Sockets by name: the filters beside those of `libsystemd`, and the files of unix sockets.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a judge starts programs as a stranger would, and stops at the first surprise"
+)]
+
+mod filters;
+mod paths;
+
+use eudaemon::inherited::Inherited;
+use eudaemon::sockets::{Sockets, Want};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A directory that is gone with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("eud-sockets-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Scratch(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A socket nobody handed over, at `KIND:PATH`.
+fn want<'a>(none: &'a mut Inherited, kind: &str, path: &Path) -> Want<'a> {
+    let address = format!("{kind}:{}", path.display());
+    Sockets::of(none).get("web").or_bind(address)
+}
+
+/// Says that something is not tried here; fails where everything has to be.
+fn skip(why: &str) {
+    assert!(std::env::var_os("EUDAEMON_REQUIRE").is_none(), "{why}");
+    eprintln!("SKIPPED: {why}");
+}

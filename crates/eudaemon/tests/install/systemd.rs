@@ -318,6 +318,46 @@ fn needs_become_directives() {
     assert!(!unit.contains("PrivateNetwork"));
 }
 
+/// A server that never said what it needs would start, and could not listen.
+#[test]
+fn who_names_no_needs_keeps_the_network() {
+    let mut silent = Manifest::new("hello");
+    let network = [
+        "PrivateNetwork=",
+        "RestrictAddressFamilies=",
+        "SocketBind",
+        "IPAddress",
+    ];
+    let told = |plan: &Plan| {
+        let mut notes = plan.notes().iter();
+        notes.any(|note| note.contains("names no needs: the network is not restricted"))
+    };
+    for sockets in [Vec::new(), vec![("web".into(), "127.0.0.1:8080".into())]] {
+        silent.sockets = sockets;
+        let plan = plan(&installation(silent.clone()), 252);
+        let unit = text(&plan, "hello.service");
+        for directive in network {
+            assert!(!unit.contains(directive), "{directive}\n{unit}");
+        }
+        assert!(unit.contains("\nProtectSystem=strict\n"), "{unit}");
+        assert!(told(&plan), "{:?}", plan.notes());
+    }
+    // One need said, and what is not said is not needed.
+    let mut frugal = Manifest::new("hello");
+    frugal.needs = Needs::new().read("/etc/hello");
+    let plan = plan(&installation(frugal), 252);
+    let unit = text(&plan, "hello.service");
+    for line in [
+        "PrivateNetwork=yes",
+        "RestrictAddressFamilies=AF_UNIX",
+        "SocketBindDeny=any",
+        "IPAddressDeny=any",
+    ] {
+        assert!(unit.lines().any(|known| known == line), "{line}\n{unit}");
+    }
+    assert!(!told(&plan));
+}
+
 /// Our escapes in names are those of systemd's own tool.
 #[test]
 fn names_are_escaped_as_systemd_does() {

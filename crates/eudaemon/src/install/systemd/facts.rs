@@ -59,6 +59,11 @@ impl<'a> Facts<'a> {
         &self.of.manifest.needs
     }
 
+    /// Whether the manifest says what it needs at all. Of one that says nothing it is not known that it needs no network.
+    pub(super) fn names_needs(&self) -> bool {
+        *self.needs() != Needs::default()
+    }
+
     pub(super) fn keeps(&self, capability: Capability) -> bool {
         self.capabilities.contains(&capability)
     }
@@ -152,6 +157,9 @@ impl<'a> Facts<'a> {
     /// What a person should know beside what was left out.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        if !self.names_needs() {
+            notes.push("the manifest names no needs: the network is not restricted; name them in Manifest::needs".to_owned());
+        }
         if self.dynamic_user() {
             let foreign = self
                 .needs()

@@ -82,7 +82,8 @@ pub(super) const ROWS: &[Row] = &[
     }),
     // Abstract unix sockets belong to a network.
     system("PrivateNetwork", 0, |facts| {
-        unless(facts.has_network() || facts.needs().has_unix_sockets() || facts.has_vsock())
+        let needed = facts.has_network() || facts.needs().has_unix_sockets() || facts.has_vsock();
+        unless(needed || !facts.names_needs())
     }),
     system("ProtectKernelTunables", 0, |facts| {
         unless(facts.writes_below("/proc") || facts.writes_below("/sys"))
@@ -133,7 +134,7 @@ pub(super) const ROWS: &[Row] = &[
             }
         }
         families.sort_unstable();
-        when(true, families.join(" "))
+        when(facts.names_needs(), families.join(" "))
     }),
     row("LockPersonality", 0, |_| when(true, "yes")),
     row("MemoryDenyWriteExecute", 0, |facts| {
@@ -196,10 +197,12 @@ pub(super) const ROWS: &[Row] = &[
         when(!closed.is_empty(), closed.join(" "))
     }),
     system("IPAddressDeny", 0, |facts| {
-        when(!facts.has_network() || facts.is_local(), "any")
+        let denied = !facts.has_network() || facts.is_local();
+        when(facts.names_needs() && denied, "any")
     }),
     system("IPAddressAllow", 0, |facts| {
-        when(facts.has_network() && facts.is_local(), "localhost")
+        let allowed = facts.has_network() && facts.is_local();
+        when(facts.names_needs() && allowed, "localhost")
     }),
     // Who connects may bind any free port first, and there is no way to allow just that.
     system("SocketBindDeny", 249, |facts| {
@@ -275,7 +278,8 @@ fn capabilities(facts: &Facts<'_>) -> String {
 
 fn binds_anything(facts: &Facts<'_>) -> bool {
     let needs = facts.needs();
-    facts.connects() || needs.bound_tcp().contains(&0) || needs.bound_udp().contains(&0)
+    let any = needs.bound_tcp().contains(&0) || needs.bound_udp().contains(&0);
+    facts.connects() || any || !facts.names_needs()
 }
 
 /// `SOFT:HARD`. Source: `systemd.exec(5)`, "Process Properties".

@@ -186,8 +186,8 @@ fn title() -> ExitCode {
 /// Starts the same child twice, as it is and scrubbed.
 fn child() -> ExitCode {
     use eudaemon::child::Scrubbed;
-    // By way of a file: a shell that makes a pipe has its ends open for a moment.
-    let script = "env; grep ^Sig /proc/self/status; ls /proc/$$/fd >fds; sed 's/^/fd /' fds";
+    // By way of a file and a shell of its own: one that makes a pipe, or sends elsewhere, has more open for a moment.
+    let script = "env; grep ^Sig /proc/self/status; (ls /proc/$$/fd >fds); sed 's/^/fd /' fds";
     let _signals = eudaemon_sys::signal::Signals::only(&[
         eudaemon_core::words::Signal::Hup,
         eudaemon_core::words::Signal::Term,

@@ -354,6 +354,16 @@ pub fn become_self(argv: &[&OsStr], keep: &[BorrowedFd<'_>]) -> io::Error {
     exec(c"/proc/self/exe", &words)
 }
 
+/// The name of the parent's program, as `ps -o comm` shows it; `None` if it is not to be known. Source: `proc_pid_comm(5)`: the
+/// first 15 bytes.
+#[must_use]
+pub fn parent_name() -> Option<Vec<u8>> {
+    let parent = rustix::process::getppid()?.as_raw_nonzero();
+    let mut name = std::fs::read(format!("/proc/{parent}/comm")).ok()?;
+    name.pop_if(|byte| *byte == b'\n');
+    Some(name)
+}
+
 /// Executes a program at a path, with this process's environment. Returns only if it could not.
 pub fn exec(path: &CStr, argv: &[CString]) -> io::Error {
     let mut pointers: Vec<*const libc::c_char> = argv.iter().map(|word| word.as_ptr()).collect();

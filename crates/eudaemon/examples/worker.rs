@@ -8,9 +8,7 @@ use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
-
-#[derive(Parser)]
+#[derive(clap::Parser)]
 struct Cli {
     /// Where the work is.
     spool: PathBuf,
@@ -55,7 +53,10 @@ fn work(spool: &std::path::Path, cx: &Handle) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(ServiceArgs::words(std::env::args_os()));
+    let cli: Cli = match ServiceArgs::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     Builder::new("worker").args(cli.service).start(|_cx| {
         Ok(Worker {
             spool: cli.spool,

@@ -37,10 +37,13 @@ use std::time::Instant;
 pub fn main<S: Service>() -> ExitCode {
     let builder = Builder::of(S::manifest());
     match builder.command_line::<S::Config>() {
-        Ok((builder, config)) => builder.checked(S::check(&config)).run(|cx| {
-            let service = S::init(config, cx)?;
-            Ok(|cx| service.run(cx))
-        }),
+        Ok((builder, config)) => builder
+            .needing(|manifest| S::needs(&config, manifest))
+            .checked(S::check(&config))
+            .run(|cx| {
+                let service = S::init(config, cx)?;
+                Ok(|cx| service.run(cx))
+            }),
         Err(code) => code,
     }
 }
@@ -103,6 +106,11 @@ impl Builder {
     #[must_use]
     pub fn args(mut self, args: ServiceArgs) -> Builder {
         self.args = Some(args);
+        self
+    }
+
+    fn needing(mut self, needs: impl FnOnce(&Manifest) -> crate::needs::Needs) -> Builder {
+        self.manifest.needs = needs(&self.manifest);
         self
     }
 
@@ -231,7 +239,7 @@ impl Builder {
 }
 
 /// Prints what the parser has to say. Help and version are no errors.
-fn told(error: &clap::Error) -> ExitCode {
+pub(crate) fn told(error: &clap::Error) -> ExitCode {
     // Nobody is left to hear that nobody hears.
     let _ = error.print();
     if error.use_stderr() {

@@ -83,6 +83,7 @@ pub struct Setting {
 ///     service: eudaemon::ServiceArgs,
 /// }
 ///
+/// // In a program: `ServiceArgs::parse::<Cli>()`.
 /// let words = ["web", "-service.uid=nobody", "--listen", "[::]:8080"];
 /// let cli = Cli::parse_from(eudaemon::ServiceArgs::words(words));
 /// # assert_eq!(cli.listen, "[::]:8080");
@@ -145,6 +146,15 @@ impl ServiceArgs {
             }
         }
         kept
+    }
+
+    /// Reads the program's own words with a parser of the author's, into which these options are flattened.
+    ///
+    /// # Errors
+    /// The command line is wrong, or asked for help or the version, which is printed: the code to end with, 64 for a wrong one.
+    pub fn parse<P: clap::Parser>() -> Result<P, std::process::ExitCode> {
+        P::try_parse_from(ServiceArgs::words(std::env::args_os()))
+            .map_err(|error| crate::builder::told(&error))
     }
 
     /// What was given, in the order of the table.

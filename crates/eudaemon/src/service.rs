@@ -1,5 +1,6 @@
 //! What a service is: the shapes its author may give it.
 
+use crate::needs::Needs;
 use crate::{Handle, Init, Manifest, Result, Running};
 use clap_builder as clap;
 use std::time::Instant;
@@ -17,6 +18,12 @@ pub trait Service: Sized {
     /// What it says of itself. Default: its name and nothing else.
     fn manifest() -> Manifest {
         Manifest::new(Self::NAME)
+    }
+
+    /// What it needs with this configuration: ports and paths that come from options. Default: what the manifest says.
+    fn needs(config: &Self::Config, manifest: &Manifest) -> Needs {
+        let _ = config;
+        manifest.needs.clone()
     }
 
     /// Checks what can be checked without opening anything: before every start, and alone with `--service.check-config`.
@@ -54,6 +61,12 @@ pub trait AsyncService: Sized {
     /// As [`Service::manifest`].
     fn manifest() -> Manifest {
         Manifest::new(Self::NAME)
+    }
+
+    /// As [`Service::needs`].
+    fn needs(config: &Self::Config, manifest: &Manifest) -> Needs {
+        let _ = config;
+        manifest.needs.clone()
     }
 
     /// As [`Service::check`].

@@ -66,12 +66,17 @@ pub(crate) struct Shared {
 /// Who waits for a reload, and for the how-manieth.
 #[derive(Default)]
 struct Reloads {
+    /// The status before a reload failed.
+    before: Option<String>,
     ended: u64,
     waiting: Vec<(u64, Ear)>,
 }
 
 /// Starts something that nobody needs before.
 pub(crate) type Later = Box<dyn FnOnce(&Handle) -> Result<()> + Send>;
+
+/// How the status of a failed reload begins.
+const RELOAD_FAILED: &str = "reload failed: ";
 
 /// Is told how a reload ended.
 type Ear = Box<dyn FnOnce(Result<(), String>) + Send>;
@@ -248,11 +253,22 @@ impl Shared {
         }
         // One moment for both: who asks in between would wait for one reload too many.
         let mut life = held(&self.life);
-        if let Err(why) = &how {
-            // Told below.
-            let _ = self.told.put(News::Status(format!("reload failed: {why}")));
-        }
         let mut asked = held(&self.asked);
+        let status = match &how {
+            Err(why) => {
+                asked.before.get_or_insert_with(|| self.told.last_status());
+                Some(format!("{RELOAD_FAILED}{why}"))
+            }
+            // What it was before a failure counts again, if the service has not said something else since.
+            Ok(()) => {
+                let before = asked.before.take();
+                before.filter(|_| self.told.last_status().starts_with(RELOAD_FAILED))
+            }
+        };
+        if let Some(status) = status {
+            // Told below.
+            let _ = self.told.put(News::Status(status));
+        }
         asked.ended += 1;
         let ended = asked.ended;
         let (done, waiting) = std::mem::take(&mut asked.waiting)

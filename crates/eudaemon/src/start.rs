@@ -27,6 +27,7 @@ use crate::credentials::Credentials;
 use crate::inherited::Inherited;
 use crate::running::panicked;
 use crate::shared::Shared;
+use crate::told::ReadyFile;
 use crate::{Activation, Context, Error, Exit, Init, Result, Running};
 use confine::Confinement;
 use doors::Doors;
@@ -77,6 +78,8 @@ fn decide(builder: Builder) -> Result<Option<(Plan, Identity)>> {
     if plan.options.check_config {
         let _ = identity.resolved()?;
         plan.sandbox_plan()?;
+        plan.ready_file()?;
+        doors::check(&plan.options)?;
         return Ok(None);
     }
     Ok(Some((plan, identity)))
@@ -123,7 +126,8 @@ where
     }
     // Before anything else is opened, and could have their numbers.
     let mut inherited = Inherited::take(&plan.activation)?;
-    let waiting = plan.waiting()?;
+    let mut waiting = plan.waiting()?;
+    let ready_file = plan.ready_file()?;
     surround(&plan)?;
     opened.open(&plan)?;
     for note in &plan.notes {
@@ -155,6 +159,7 @@ where
     let watchdog = plan.watchdog();
     let dropped = identity.apply(&keep)?;
     let confined = confinement.enforce()?;
+    waiting.file = ready_file.map(ReadyFile::make).transpose()?;
     opened.log().debug(format_args!("{dropped}"));
     opened.log().debug(format_args!("{confined}"));
 

@@ -8,7 +8,7 @@ use crate::detach::Detached;
 use crate::notify::{Message, Notify};
 use crate::pidfile::Pidfile;
 use crate::shared::held;
-use crate::{Error, logging::Log};
+use crate::{Context, Error, Exit, Result, logging::Log};
 use eudaemon_core::time::Mono;
 use eudaemon_sys::title::Title;
 use std::collections::VecDeque;
@@ -61,17 +61,44 @@ pub(crate) struct Place(u64);
 pub(crate) struct Waiting {
     /// A descriptor for a line, as s6 and dinit want it.
     pub descriptor: Option<File>,
-    /// A file to be made. Relative to where the process is locked in.
-    pub file: Option<PathBuf>,
+    /// A file that gets its name then.
+    pub file: Option<ReadyFile>,
     /// The shell.
     pub shell: Option<Detached>,
+}
+
+/// A file whose being there says that the service is ready. It is made under another name as soon as the service is who it
+/// will be: whether it can be made is known before anybody waits for it.
+#[derive(Debug)]
+pub(crate) struct ReadyFile {
+    fresh: PathBuf,
+    path: PathBuf,
+}
+
+impl ReadyFile {
+    /// Makes it, with the rights and from the root that are left.
+    pub fn make(path: PathBuf) -> Result<ReadyFile> {
+        let attempt = || format!("service.ready-file: unable to make {}", path.display());
+        let Some(name) = path.file_name() else {
+            return Err(Error::config(format!(
+                "service.ready-file: {} has no name",
+                path.display()
+            )));
+        };
+        let name = format!(".{}.{}", name.display(), std::process::id());
+        let fresh = path.with_file_name(name);
+        File::create_new(&fresh)
+            .map_err(|error| Error::from(error).class(Exit::CannotCreate))
+            .during(attempt)?;
+        Ok(ReadyFile { fresh, path })
+    }
 }
 
 /// What must not be there any more when the process is gone.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
     pub pidfile: Option<Pidfile>,
-    pub ready: Option<PathBuf>,
+    pub ready: Option<[PathBuf; 2]>,
 }
 
 /// Removes what must not be left, once. Of use to a thread that ends the process while others hang.
@@ -81,8 +108,8 @@ pub(crate) struct Cleaner(Arc<Mutex<Left>>);
 impl Cleaner {
     pub fn clean(&self) {
         let left = std::mem::take(&mut *held(&self.0));
-        if let Some(path) = left.ready {
-            // It may never have been made.
+        for path in left.ready.into_iter().flatten() {
+            // It has one of the two names.
             let _ = std::fs::remove_file(path);
         }
         if let Some(pidfile) = left.pidfile {
@@ -103,7 +130,10 @@ impl Told {
     ) -> Told {
         let left = Left {
             pidfile,
-            ready: waiting.file.clone(),
+            ready: waiting
+                .file
+                .as_ref()
+                .map(|file| [file.fresh.clone(), file.path.clone()]),
         };
         Told {
             name: name.to_owned(),
@@ -239,12 +269,14 @@ impl Told {
                 "unable to write to the readiness descriptor: {error}"
             ));
         }
-        // A new one: what lies there by now is somebody else's, and may be a link to anything.
-        if let Some(path) = waiting.file
-            && let Err(error) = File::create_new(&path)
+        // It takes the place of whatever lies there by now, and follows no link.
+        if let Some(file) = waiting.file
+            && let Err(error) = std::fs::rename(&file.fresh, &file.path)
         {
-            self.log
-                .warning(format_args!("unable to make {}: {error}", path.display()));
+            self.log.warning(format_args!(
+                "unable to make {}: {error}",
+                file.path.display()
+            ));
         }
         if let Some(shell) = waiting.shell
             && let Err(error) = shell.ready()

@@ -24,12 +24,28 @@ pub(super) struct Serving {
     profile: profile::Serving,
 }
 
+/// What can be said of the addresses without opening anything.
+pub(super) fn check(options: &Options) -> Result<()> {
+    debug::check(options)
+}
+
+/// A directory that is not there will not be there the next time: what was asked for must be changed.
+fn of_options(error: std::io::Error) -> Error {
+    let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+    let error = Error::from(error);
+    if is_missing {
+        error.class(Exit::Config)
+    } else {
+        error
+    }
+}
+
 impl Doors {
     pub fn open(options: &Options) -> Result<Doors> {
         let control =
             match &options.control {
                 None => None,
-                Some(path) => Some(Control::bind(path).during(|| {
+                Some(path) => Some(Control::bind(path).map_err(of_options).during(|| {
                     format!("service.control: unable to listen at {}", path.display())
                 })?),
             };
@@ -167,12 +183,25 @@ mod debug {
     use crate::debug::{Address, DebugGuard, Row, Server, State};
     use crate::options::Options;
     use crate::shared::Shared;
-    use crate::{Context, Result};
+    use crate::{Context, Error, Exit, Result};
     use std::sync::Arc;
 
     pub(super) struct Door(Option<Server>);
     pub(super) struct Serving {
         _guard: Option<DebugGuard>,
+    }
+
+    fn parsed(address: &str) -> Result<Address> {
+        let parsed = address.parse::<Address>();
+        let parsed = parsed.map_err(|error| Error::from(error).class(Exit::Config));
+        parsed.during(|| format!("service.debugserveraddr = {address:?}"))
+    }
+
+    pub(super) fn check(options: &Options) -> Result<()> {
+        options
+            .debug_address
+            .as_deref()
+            .map_or(Ok(()), |address| parsed(address).map(drop))
     }
 
     impl Door {
@@ -181,7 +210,7 @@ mod debug {
                 return Ok(Door(None));
             };
             let attempt = || format!("service.debugserveraddr: unable to listen at {address}");
-            let parsed: Address = address.parse().during(attempt)?;
+            let parsed = parsed(address)?;
             let server = if options.debug_public {
                 Server::public(&parsed)
             } else {
@@ -227,6 +256,10 @@ mod debug {
 
     pub(super) struct Door;
     pub(super) struct Serving;
+
+    pub(super) fn check(options: &Options) -> Result<()> {
+        Door::open(options).map(drop)
+    }
 
     impl Door {
         pub fn open(options: &Options) -> Result<Door> {

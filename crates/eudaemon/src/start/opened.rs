@@ -8,7 +8,8 @@ use crate::options::Options;
 use crate::pidfile::Pidfile;
 use crate::shared::{Parts, Shared};
 use crate::told::{self, Told, Waiting};
-use crate::{Activation, Error, Exit, Result};
+use crate::{Activation, Context, Error, Exit, Result};
+use eudaemon_sys::descriptor::{self, Kind};
 use eudaemon_sys::title::Title;
 use std::io::Write;
 use std::path::Path;
@@ -53,14 +54,18 @@ impl Opened {
 
     /// Opens what must be reached later, from wherever the service is locked into then.
     pub fn open(&mut self, plan: &Plan) -> Result<()> {
-        self.notify = Notify::connect(&plan.activation)?;
         let log = open_log(&self.name, plan)?;
+        // A variable that was left over from somebody else's start is no reason not to serve.
+        match Notify::connect(&plan.activation) {
+            Ok(notify) => self.notify = notify,
+            Err(error) => log.warning(format_args!("{error}: it will not be told")),
+        }
         logging::panic_hook(log.clone());
         self.log = Some(log);
         // `ps` is for people: a kernel that does not let us change it is no reason not to start.
         self.title = Title::take().ok();
         if let Some(path) = &plan.options.pidfile {
-            self.pidfile = Some(Pidfile::acquire(path)?);
+            self.pidfile = Some(Pidfile::acquire(path).during(|| "service.pidfile")?);
         }
         // Behind the PID file's lock: it may belong to a service that runs.
         if let Some(path) = &plan.options.ready_file {
@@ -151,7 +156,9 @@ fn open_log(name: &str, plan: &Plan) -> Result<Log, LogError> {
     if plan.options.log != LogTarget::Auto {
         return open(plan.options.log.clone());
     }
-    if plan.detach.is_none() || plan.options.stderr {
+    // A file somebody sent it to is kept too.
+    let is_kept = || descriptor::kind(std::io::stderr()).is_ok_and(|kind| kind == Kind::File);
+    if plan.detach.is_none() || plan.options.stderr || is_kept() {
         return match open(LogTarget::Auto) {
             Err(LogError::Nowhere { .. }) => open(LogTarget::Human),
             log => log,

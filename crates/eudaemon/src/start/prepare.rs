@@ -8,6 +8,7 @@ use crate::privileges::{Dropped, PrivPlan, ResolvedPlan};
 use crate::told::Waiting;
 use crate::{Activation, Capability, Context, Error, Exit, Manifest, Result, ServiceArgs};
 use std::fs::File;
+use std::path::PathBuf;
 
 /// What a start will do.
 pub(super) struct Plan {
@@ -143,7 +144,7 @@ fn detachment(
     if !options.daemon {
         return Ok(None);
     }
-    if options.notify_fd.is_some() || activation.is_supervised() {
+    if options.notify_fd.is_some() || activation.is_supervised() || is_kept() {
         if options.fork {
             return Err(Error::config(
                 "service.fork under a manager: it would take the end of this process for the end of the service; leave it out",
@@ -155,6 +156,19 @@ fn detachment(
     Ok(Some(if options.fork { Way::Reexec } else { Way::Fork }))
 }
 
+/// Whether the parent is a supervisor of the daemontools family, which says nothing in the environment. One that is found by
+/// its name alone: a script between the two hides it.
+fn is_kept() -> bool {
+    const SUPERVISORS: [&[u8]; 5] = [
+        b"supervise",
+        b"runsv",
+        b"s6-supervise",
+        b"svscan",
+        b"eudaemon",
+    ];
+    eudaemon_sys::process::parent_name().is_some_and(|name| SUPERVISORS.contains(&name.as_slice()))
+}
+
 impl Plan {
     /// How long the manager lets the service be silent, if it is told of its health at all.
     pub fn watchdog(&self) -> Option<std::time::Duration> {
@@ -162,29 +176,32 @@ impl Plan {
         interval.filter(|_| self.options.watchdog)
     }
 
-    /// Those who wait for ready. The file is called as it will be from where the service is locked into.
+    /// The readiness file, as it is called from where the service is locked into.
+    pub fn ready_file(&self) -> Result<Option<PathBuf>> {
+        let Some(path) = &self.options.ready_file else {
+            return Ok(None);
+        };
+        let inside = self.root.path(path);
+        let inside = inside.map_err(|error| Error::from(error).class(Exit::Config));
+        Ok(Some(
+            inside.during(|| "service.ready-file")?.as_path().to_owned(),
+        ))
+    }
+
+    /// Those who wait for ready, but for the file.
     pub fn waiting(&self) -> Result<Waiting> {
         let descriptor = match self.options.notify_fd {
             None => None,
             Some(number) => {
                 let taken = eudaemon_sys::hand::take_one(number);
                 let attempt = || format!("service.notify-fd: unable to use descriptor {number}");
+                let taken = taken.map_err(|error| Error::from(error).class(Exit::Config));
                 Some(File::from(taken.during(attempt)?))
             }
         };
-        let file = match &self.options.ready_file {
-            None => None,
-            Some(path) => Some(
-                self.root
-                    .path(path)
-                    .during(|| "service.ready-file")?
-                    .as_path()
-                    .to_owned(),
-            ),
-        };
         Ok(Waiting {
             descriptor,
-            file,
+            file: None,
             shell: None,
         })
     }

@@ -92,7 +92,7 @@ fn each_error_has_its_code_and_its_words() {
         (
             "plain",
             &["--service.notify-fd=99"],
-            1,
+            78,
             "service.notify-fd: unable to use descriptor 99",
         ),
     ] {

@@ -81,6 +81,10 @@ fn a_reload_is_told_from_its_begin_to_its_end() {
     manager
         .wait_status("reload failed: line 3: no such thing", LONG)
         .expect("why");
+    // And what it was before counts again when one goes well that says nothing.
+    std::fs::rename(scratch.path("wrong"), scratch.path("silent")).expect("our own directory");
+    manager.reload(LONG).expect("it is over");
+    assert_eq!(manager.status().as_deref(), Some("reloaded 1"));
     assert!(manager.stop(LONG).expect("it stops").success());
     assert_eq!(manager.violations(), []);
 }

@@ -50,6 +50,10 @@ pub const TESTS: &[Test] = &[
         a_ready_file_of_an_earlier_life_is_gone,
     ),
     (
+        "a_ready_file_that_cannot_be_made_ends_the_start",
+        a_ready_file_that_cannot_be_made_ends_the_start,
+    ),
+    (
         "a_ready_file_is_made_and_no_link_is_followed",
         a_ready_file_is_made_and_no_link_is_followed,
     ),
@@ -356,6 +360,21 @@ fn a_ready_file_of_an_earlier_life_is_gone() {
 }
 
 /// T16: somebody else's link in an open directory does not lead to somebody's file.
+fn a_ready_file_that_cannot_be_made_ends_the_start() {
+    let scratch = Scratch::new();
+    let options = [
+        "--service.uid=nobody",
+        "--service.ready-file=/etc/not-for-nobody",
+    ];
+    let output = scratch.output("plain", &options);
+    let told = super::stage::stderr(&output);
+    assert_eq!(output.status.code(), Some(73), "{told}");
+    assert!(
+        told.contains("service.ready-file: unable to make /etc/not-for-nobody"),
+        "{told}"
+    );
+}
+
 fn a_ready_file_is_made_and_no_link_is_followed() {
     let scratch = Scratch::new();
     let (file, precious) = (scratch.path("ready"), scratch.path("precious"));
@@ -366,8 +385,10 @@ fn a_ready_file_is_made_and_no_link_is_followed() {
     symlink(&precious, &file).expect("our own directory");
     scratch.say("go");
     manager.wait_ready(LONG).expect("it says so");
-    until("the warning", || {
-        scratch.log().contains("unable to make").then_some(())
+    // It takes the link's place, and nothing is written through it.
+    until("a file of its own", || {
+        let about = std::fs::symlink_metadata(&file).ok()?;
+        about.is_file().then_some(())
     });
     assert!(manager.stop(LONG).expect("it stops").success());
     let read = std::fs::read_to_string(&precious).expect("it is there");

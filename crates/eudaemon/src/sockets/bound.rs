@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 /// in a chroot say, and is replaced at the next start.
 #[derive(Debug)]
 pub struct Bound<T> {
-    /// There until the drop.
-    socket: Option<T>,
+    // Dropped in this order: while our own is open, somebody receives.
+    socket: T,
     file: Option<Made>,
 }
 
@@ -36,17 +36,14 @@ struct Made {
 
 impl<T> Bound<T> {
     pub(super) fn without_a_file(socket: T) -> Bound<T> {
-        Bound {
-            socket: Some(socket),
-            file: None,
-        }
+        Bound { socket, file: None }
     }
 
     /// The same as another type.
-    pub(super) fn map<U>(mut self, to: impl FnOnce(T) -> U) -> Bound<U> {
+    pub(super) fn map<U>(self, to: impl FnOnce(T) -> U) -> Bound<U> {
         Bound {
-            socket: self.socket.take().map(to),
-            file: self.file.take(),
+            socket: to(self.socket),
+            file: self.file,
         }
     }
 
@@ -58,36 +55,30 @@ impl<T> Bound<T> {
 
     /// The socket alone. Its file stays, and the lock of the path is held until the process ends.
     #[must_use]
-    pub fn keep(mut self) -> T {
-        std::mem::forget(self.file.take());
-        self.socket.take().expect(THERE)
+    pub fn keep(self) -> T {
+        std::mem::forget(self.file);
+        self.socket
     }
 }
-
-const THERE: &str = "the socket is there until the drop";
 
 impl<T> Deref for Bound<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.socket.as_ref().expect(THERE)
+        &self.socket
     }
 }
 
 impl<T: AsFd> AsFd for Bound<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.deref().as_fd()
+        self.socket.as_fd()
     }
 }
 
-impl<T> Drop for Bound<T> {
+impl Drop for Made {
     fn drop(&mut self) {
-        // First our own: while it is open, somebody receives.
-        drop(self.socket.take());
-        if let Some(file) = self.file.take() {
-            // Nobody is left to be told, and the next start clears up.
-            let _ = file.remove();
-        }
+        // Nobody is left to be told, and the next start clears up.
+        let _ = self.remove();
     }
 }
 
@@ -129,7 +120,7 @@ pub(super) fn at(
     }
     let (socket, identity) = bind::path(kind, path, access).map_err(system)?;
     Ok(Bound {
-        socket: Some(socket),
+        socket,
         file: Some(Made {
             path: path.into(),
             kind,

@@ -117,6 +117,37 @@ pub(super) fn retire(
     (first, last)
 }
 
+/// Adds a note that names what stays in the directory: what the supervisor, the logger and other people wrote there. A
+/// log is not thrown away unasked.
+pub(super) fn say_what_stays(of: &Installation, plan: &mut Plan) -> Result<(), InstallError> {
+    let home = home(of);
+    let removed: Vec<PathBuf> = plan.files().map(|file| file.path.clone()).collect();
+    let log = home.join("log");
+    let mut stays = Vec::new();
+    for folder in [&home, &log] {
+        let there = plan.placed(folder);
+        let failed = |source| InstallError::file("read", &there, source);
+        let entries = match std::fs::read_dir(&there) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
+            let path = folder.join(entry.map_err(failed)?.file_name());
+            if path != log && !removed.contains(&path) {
+                stays.push(plan.placed(&path).display().to_string());
+            }
+        }
+    }
+    if !stays.is_empty() {
+        stays.sort_unstable();
+        plan.notes.push(format!(
+            "what was written beside our files stays, and is yours to remove: {}",
+            stays.join(", ")
+        ));
+    }
+    Ok(())
+}
+
 /// One letter to the supervisor of each directory.
 fn ask(control: Control, letter: &str, folders: &[&Path]) -> Command {
     let flag = format!("-{letter}");

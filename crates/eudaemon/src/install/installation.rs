@@ -104,12 +104,16 @@ impl Installation {
     }
 
     /// What makes the service unknown again: the reverse of [`Installation::plan`]. What the service itself wrote stays, and so
-    /// do an administrator's own files, such as `NAME.service.d`.
+    /// do an administrator's own files, such as `NAME.service.d`. It takes no user, also where installing does. What stays in a
+    /// service directory is told by a note; for that it is looked at.
     ///
     /// # Errors
-    /// As [`Installation::plan`].
+    /// As [`Installation::plan`]; and when a service directory that is there cannot be read.
     pub fn removal(&self, target: &Target) -> Result<Plan, InstallError> {
-        let installed = self.plan(target)?;
+        // Files of ours are known by their sums, whoever they let the service run as: any user will do here.
+        let mut whoever = self.clone();
+        whoever.user = self.user().or(Some("root")).map(str::to_owned);
+        let installed = whoever.plan(target)?;
         let mut plan = Plan::new(&self.root, &self.search);
         let (first, last) = match target {
             Target::Systemd { .. } => systemd::retire(self, false)?,
@@ -126,6 +130,9 @@ impl Installation {
         plan.steps.extend(files.into_iter().rev().map(Step::Remove));
         plan.steps.extend(last);
         plan.settle = installed.settle;
+        if let Target::Daemontools { .. } = target {
+            directory::say_what_stays(self, &mut plan)?;
+        }
         Ok(plan)
     }
 

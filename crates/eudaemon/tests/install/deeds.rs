@@ -150,6 +150,54 @@ fn what_is_installed_is_removed_without_a_trace() {
 }
 
 #[test]
+fn removing_takes_no_user_and_names_what_stays() {
+    let place = Place::new("no-user");
+    let nobody = below(&place);
+    let mut somebody = nobody.clone();
+    somebody.user = Some("daemon".into());
+    for control in [Control::Svc, Control::Sv, Control::Eudaemon] {
+        let target = Target::Daemontools {
+            scan: "/service".into(),
+            control,
+        };
+        let refused = did(Action::Install, &nobody, &target, SURE).0;
+        assert_eq!(
+            refused.expect_err("it would stay root").exit(),
+            Exit::Config
+        );
+        did(Action::Install, &somebody, &target, SURE)
+            .0
+            .expect("installed");
+        let (_, told) = did(Action::Remove, &nobody, &target, DRY);
+        assert!(!told.contains("stays"), "nobody wrote anything: {told}");
+        for path in ["supervise", "log/supervise", "log/main"] {
+            fs::create_dir_all(place.path("etc/sv/hello").join(path)).expect("a directory");
+        }
+        let (done, told) = did(Action::Remove, &nobody, &target, SURE);
+        done.expect("removed");
+        let home = place.path("etc/sv/hello");
+        let home = home.display();
+        let note = format!(
+            "# note: what was written beside our files stays, and is yours to remove: \
+             {home}/log/main, {home}/log/supervise, {home}/supervise\n"
+        );
+        assert!(told.contains(&note), "{told}");
+        let left = all(&place.0);
+        assert!(left.values().all(|what| what.ends_with('/')), "{left:?}");
+        assert!(left.contains_key("etc/sv/hello/log/main"));
+        fs::remove_dir_all(place.path("etc/sv/hello")).expect("our own");
+    }
+    for target in [Target::OpenRc, Target::RcD, Target::Launchd] {
+        did(Action::Install, &somebody, &target, SURE)
+            .0
+            .expect("installed");
+        did(Action::Remove, &nobody, &target, SURE)
+            .0
+            .expect("removed");
+    }
+}
+
+#[test]
 fn what_somebody_edited_is_left_alone() {
     let place = Place::new("edited");
     let mut one = below(&place);

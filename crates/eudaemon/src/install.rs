@@ -27,6 +27,7 @@ mod openrc;
 mod plan;
 mod rcd;
 mod seal;
+mod settle;
 mod shell;
 mod sockets;
 mod systemd;

@@ -1,6 +1,7 @@
 //! What `--service.do` does: one word, one deed, one exit code.
 
 use super::plan::Plan;
+use super::settle::Settling;
 use super::target::{Control, Target};
 use super::{InstallError, Installation, deed};
 use crate::{Error, Exit, Result};
@@ -86,6 +87,9 @@ pub struct Choices {
 /// The exit code is [`Exit::Done`], and for [`Action::Status`] that of the LSB: 0 it runs, 3 ([`Exit::NotRunning`]) it does
 /// not, 4 ([`Exit::Unknown`]) nobody knows. Source: Linux Standard Base 5.0, 22.2, "Init Script Actions".
 ///
+/// Starting, stopping and restarting return when it is done. A service directory gets the manifest's stop timeout and 5 s
+/// for it; other managers have their own bounds.
+///
 /// # Errors
 /// What [`InstallError`] tells, with its class; or that nothing could be written to `out`.
 pub fn perform(
@@ -167,6 +171,7 @@ fn ask(
     if let Some(system) = target.elsewhere() {
         return Err(classed(InstallError::Elsewhere(system)));
     }
+    let settling = Settling::of(of, target, action).map_err(classed)?;
     for command in commands {
         let said = deed::run(&command, &of.search).map_err(classed)?;
         if action == Action::Status {
@@ -185,6 +190,9 @@ fn ask(
             }));
         }
         out.write_all(&said.text)?;
+    }
+    if let Some(settling) = settling {
+        settling.wait().map_err(classed)?;
     }
     Ok(Exit::Done)
 }

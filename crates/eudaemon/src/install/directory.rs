@@ -5,15 +5,21 @@
 
 use super::plan::{Command, File, Plan, Step};
 use super::target::Control;
-use super::{Action, InstallError, Installation, seal, shell};
+use super::{Action, InstallError, Installation, Target, seal, shell};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The descriptor for readiness that the directory of our own supervisor names.
 const READINESS: u32 = 3;
 
 fn home(of: &Installation) -> PathBuf {
     Path::new("/etc/sv").join(&of.manifest.name)
+}
+
+/// How long a stop may take until it has failed: what the service gives itself, and some more.
+pub(super) fn patience(of: &Installation) -> Duration {
+    of.manifest.stop_timeout + Duration::from_secs(5)
 }
 
 pub(super) fn install(
@@ -37,10 +43,9 @@ pub(super) fn install(
             format!("{READINESS}\n").into_bytes(),
             0o644,
         );
-        let most = of.manifest.stop_timeout + std::time::Duration::from_secs(5);
         file(
             "timeout-kill",
-            format!("{}\n", most.as_millis()).into_bytes(),
+            format!("{}\n", patience(of).as_millis()).into_bytes(),
             0o644,
         );
     }
@@ -153,9 +158,7 @@ fn ask(control: Control, letter: &str, folders: &[&Path]) -> Command {
     let flag = format!("-{letter}");
     let word = match letter {
         "d" => "down",
-        "u" => "up",
         "h" => "hup",
-        "tu" => "restart",
         _ => "exit",
     };
     let mut argv: Vec<&OsStr> = match control {
@@ -167,6 +170,27 @@ fn ask(control: Control, letter: &str, folders: &[&Path]) -> Command {
     Command::new(argv)
 }
 
+/// What tells how it is, of the supervisors whose programs do not wait. `sv` waits itself.
+pub(super) fn look(of: &Installation, target: &Target) -> Option<Command> {
+    let Target::Daemontools { scan, control } = target else {
+        return None;
+    };
+    match control {
+        Control::Sv => None,
+        Control::Svc | Control::Eudaemon => Some(status(*control, &scan.join(&of.manifest.name))),
+    }
+}
+
+fn status(control: Control, link: &Path) -> Command {
+    let mut argv: Vec<&OsStr> = match control {
+        Control::Svc => vec!["svstat".as_ref()],
+        Control::Sv => vec!["sv".as_ref(), "status".as_ref()],
+        Control::Eudaemon => vec!["eudaemon".as_ref(), "svstat".as_ref()],
+    };
+    argv.push(link.as_os_str());
+    Command::new(argv)
+}
+
 pub(super) fn control(
     of: &Installation,
     scan: &Path,
@@ -174,34 +198,42 @@ pub(super) fn control(
     action: Action,
 ) -> Vec<Command> {
     let link = scan.join(&of.manifest.name);
-    let folder = link.as_os_str();
     // `svc` says nothing by its exit code, `svok` does. Source: specification §4 and §5.
-    let there: Vec<&OsStr> = match control {
-        Control::Svc => vec!["svok".as_ref(), folder],
-        Control::Eudaemon => vec!["eudaemon".as_ref(), "svok".as_ref(), folder],
+    let mut there: Vec<&OsStr> = match control {
+        Control::Svc => vec!["svok".as_ref()],
+        Control::Eudaemon => vec!["eudaemon".as_ref(), "svok".as_ref()],
         Control::Sv => Vec::new(),
     };
-    let told = |letter| {
-        let first = (!there.is_empty()).then(|| Command::new(&there));
-        first
-            .into_iter()
-            .chain([ask(control, letter, &[&link])])
-            .collect()
-    };
-    match action {
-        Action::Start => told("u"),
-        Action::Stop => told("d"),
-        // TERM, and up whatever it was.
-        Action::Restart => told("tu"),
-        Action::Reload => told("h"),
-        Action::Status => {
-            let argv: Vec<&OsStr> = match control {
-                Control::Svc => vec!["svstat".as_ref(), folder],
-                Control::Sv => vec!["sv".as_ref(), "status".as_ref(), folder],
-                Control::Eudaemon => vec!["eudaemon".as_ref(), "svstat".as_ref(), folder],
-            };
-            vec![Command::new(argv)]
+    there.push(link.as_os_str());
+    let told = |letter| match control {
+        Control::Sv => vec![ask(control, letter, &[&link])],
+        Control::Svc | Control::Eudaemon => {
+            vec![Command::new(&there), ask(control, letter, &[&link])]
         }
-        Action::Install | Action::Remove => Vec::new(),
+    };
+    // Source: sv(8): these words wait, `-w` says how many seconds.
+    let waiting = |word: &str| {
+        let seconds = patience(of).as_millis().div_ceil(1000).to_string();
+        let argv: [&OsStr; 5] = [
+            "sv".as_ref(),
+            "-w".as_ref(),
+            seconds.as_ref(),
+            word.as_ref(),
+            link.as_os_str(),
+        ];
+        Command::new(argv)
+    };
+    match (action, control) {
+        (Action::Start, Control::Sv) => vec![waiting("start")],
+        (Action::Stop, Control::Sv) => vec![waiting("stop")],
+        // It may be back before the next start: observed with sv 2.1.2.
+        (Action::Restart, Control::Sv) => vec![waiting("restart"), waiting("start")],
+        (Action::Start, _) => told("u"),
+        (Action::Stop, _) => told("d"),
+        // TERM, and up whatever it was.
+        (Action::Restart, _) => told("tu"),
+        (Action::Reload, _) => told("h"),
+        (Action::Status, _) => vec![status(control, &link)],
+        (Action::Install | Action::Remove, _) => Vec::new(),
     }
 }

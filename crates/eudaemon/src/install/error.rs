@@ -6,6 +6,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What stands in the way of installing a service, or of asking its manager something.
 #[derive(Debug)]
@@ -62,6 +63,15 @@ pub enum InstallError {
         /// What it said.
         said: String,
     },
+    /// The supervisor was told, and has not done it in time.
+    Late {
+        /// What is not as it should be, as `it still runs`.
+        what: &'static str,
+        /// After how long.
+        after: Duration,
+        /// What its manager says of it.
+        said: String,
+    },
     /// It failed, and then not everything could be put back as it was.
     HalfDone {
         /// Why it failed.
@@ -90,7 +100,7 @@ impl InstallError {
                 }
             }
             InstallError::Start { .. } => Exit::Unavailable,
-            InstallError::Command { .. } => Exit::Failed,
+            InstallError::Command { .. } | InstallError::Late { .. } => Exit::Failed,
             InstallError::HalfDone { because, .. } => because.exit(),
         }
     }
@@ -157,6 +167,9 @@ impl fmt::Display for InstallError {
                     said => write!(to, ": {}", said.replace('\n', "; ")),
                 }
             }
+            InstallError::Late { what, after, said } => {
+                write!(to, "{what} after {after:?}: {}", said.trim())
+            }
             InstallError::HalfDone { because, left } => {
                 write!(
                     to,
@@ -180,7 +193,8 @@ impl StdError for InstallError {
             | InstallError::Inexpressible { .. }
             | InstallError::Changed(_)
             | InstallError::Elsewhere(_)
-            | InstallError::Command { .. } => None,
+            | InstallError::Command { .. }
+            | InstallError::Late { .. } => None,
         }
     }
 }

@@ -153,14 +153,19 @@ fn runs_under(control: Control, scanner: &[&str], path: &str, exit: &'static [&'
     while ask(Action::Status).0 != 0 {
         assert!(begun.elapsed() < SOON, "{}", ask(Action::Status).1);
     }
-    assert_eq!(ask(Action::Stop).0, 0);
-    // Down when TERM has ended it: each look asks a program, which takes its while.
-    while ask(Action::Status).0 != 3 {
-        assert!(begun.elapsed() < SOON, "{}", ask(Action::Status).1);
-    }
-    assert_eq!(ask(Action::Restart).0, 0);
-    while ask(Action::Status).0 != 0 {
-        assert!(begun.elapsed() < SOON, "{}", ask(Action::Status).1);
+    // Each returns when it is so: the very next look sees it.
+    for (action, status) in [
+        (Action::Stop, 3),
+        (Action::Stop, 3),
+        (Action::Start, 0),
+        (Action::Start, 0),
+        (Action::Restart, 0),
+        (Action::Stop, 3),
+        (Action::Restart, 0),
+    ] {
+        assert_eq!(ask(action).0, 0, "{action}");
+        let (code, told) = ask(Action::Status);
+        assert_eq!(code, status, "{action}: {told}");
     }
 }
 
@@ -187,6 +192,65 @@ fn ours(place: &Place) -> Option<String> {
         symlink(&binary, place.path(name)).expect("a link");
     }
     Some(format!("{}:/usr/bin:/bin", place.0.display()))
+}
+
+/// Programs of a manager that say and do what this script does.
+fn stand_ins(place: &Place, names: &[&str], script: &str) {
+    for name in names {
+        let path = place.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
+    }
+}
+
+#[test]
+fn who_does_not_stop_in_time_is_told_of() {
+    let place = Place::new("late");
+    let mut one = installation(hello());
+    one.manifest.stop_timeout = Duration::ZERO;
+    one.search = place.0.clone().into();
+    let asked = |action, control| {
+        let scan = "/service".into();
+        let target = Target::Daemontools { scan, control };
+        let mut told = Vec::new();
+        perform(action, &one, &target, Choices::default(), &mut told)
+    };
+    stand_ins(&place, &["svok", "svc"], "exit 0");
+    stand_ins(&place, &["svstat"], "echo \"$1: up (pid 7) 9 seconds\"");
+    asked(Action::Start, Control::Svc).expect("it is up");
+    let begun = std::time::Instant::now();
+    let error = asked(Action::Stop, Control::Svc).expect_err("it never stops");
+    assert!(begun.elapsed() >= Duration::from_secs(5));
+    assert_eq!(
+        error.to_string(),
+        "unable to stop hello: it still runs after 5s: /service/hello: up (pid 7) 9 seconds"
+    );
+    assert_eq!(error.exit(), eudaemon::Exit::Failed);
+    // Here the manager's own client waits.
+    one.manifest.stop_timeout = Duration::from_millis(1500);
+    let told = place.path("told").display().to_string();
+    stand_ins(&place, &["sv"], &format!("echo \"$*\" >>'{told}'"));
+    let asked = |action| {
+        let target = Target::Daemontools {
+            scan: "/service".into(),
+            control: Control::Sv,
+        };
+        perform(
+            action,
+            &one,
+            &target,
+            Choices::default(),
+            &mut std::io::sink(),
+        )
+        .expect("told")
+    };
+    asked(Action::Start);
+    asked(Action::Stop);
+    asked(Action::Restart);
+    assert_eq!(
+        fs::read_to_string(told).expect("its words"),
+        "-w 7 start /service/hello\n-w 7 stop /service/hello\n-w 7 restart /service/hello\n-w 7 start /service/hello\n"
+    );
 }
 
 const HOST: &str = "/usr/bin:/usr/sbin:/bin:/sbin";

@@ -145,6 +145,35 @@ fn an_address_in_use_is_told_to_the_shell() {
 }
 
 #[test]
+fn a_supervisor_that_says_nothing_is_not_left() {
+    for subject in [Subject::Djb, Subject::Ours] {
+        let Some(bin) = bins(subject).filter(|_| need_root()) else {
+            continue;
+        };
+        let world = World::new("hello-kept");
+        let port = free_port();
+        let run = format!(
+            "exec {} --listen 127.0.0.1:{port} --service.daemon 2>&1",
+            example("hello").display()
+        );
+        world.script("hello/run", &run);
+        let supervise = world.start(bin, &["supervise", "hello"]);
+        assert!(until(SOON, || greets(port)), "{}", supervise.out());
+        // The one that serves is the one that is kept.
+        let said = world.run(bin, &["svstat", "hello"]).out;
+        let pid = world.named("hello");
+        assert_eq!(pid.len(), 1, "{said}");
+        assert!(
+            said.contains(&format!("(pid {})", pid[0])),
+            "{said} {pid:?}"
+        );
+        assert_eq!(world.run(bin, &["svc", "-dx", "hello"]).code, 0);
+        assert_eq!(supervise.exit(SOON), Some(Exit::Code(0)));
+        assert!(get(port).is_none());
+    }
+}
+
+#[test]
 fn our_supervisor_keeps_it() {
     let Some(ours) = bins(Subject::Ours).filter(|_| need_root()) else {
         return;

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Asks the real library: a line of ours is an expression, a line of the answer what it returns.
@@ -48,6 +49,29 @@ fn real(fds: Vec<OwnedFd>, lines: &str) -> Option<Vec<i32>> {
         let numbers = text.lines().map(|line| line.parse().unwrap());
         numbers.collect()
     })
+}
+
+/// The file system of message queues: a queue is opened by its file as well as by its name.
+struct Queues(PathBuf);
+
+impl Queues {
+    fn mount(at: PathBuf) -> Queues {
+        std::fs::create_dir(&at).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "mqueue", "none"]).arg(&at);
+        match mount.status() {
+            Ok(status) if status.success() => Queues(at),
+            Ok(_) | Err(_) => Queues("/dev/mqueue".into()),
+        }
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        if self.0.ends_with("queues") {
+            let _ = Command::new("umount").arg(&self.0).status();
+        }
+    }
 }
 
 #[test]
@@ -107,11 +131,11 @@ fn each_filter_says_what_libsystemd_says() {
         Ok(socket) => fds.push(socket.into()),
         Err(error) => skip(&format!("no IPv6: {error}")),
     }
-    // A queue is opened by its file as well as by its name.
-    let queue = std::path::Path::new("/dev/mqueue").join(&name);
+    let queues = Queues::mount(scratch.path("queues"));
+    let queue = queues.0.join(&name);
     match File::create_new(&queue) {
         Ok(queue) => fds.push(queue.into()),
-        Err(error) => skip(&format!("no message queues in /dev/mqueue: {error}")),
+        Err(error) => skip(&format!("no message queues: {error}")),
     }
     let (inet, inet6, unspecified) = (2, 10, 0);
     let path = |path: &std::path::Path| format!("b\"{}\"", path.display());
@@ -231,7 +255,7 @@ fn each_filter_says_what_libsystemd_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // Each filter said yes and no at least once, but for what is not to be had here.
+    // None is so easy that it tells nothing.
     for (at, (filter, _)) in rows.iter().enumerate() {
         let count = ours.len() / rows.len();
         let answers = &ours[at * count..(at + 1) * count];

@@ -6,6 +6,7 @@
 use super::plan::{Command, File, Plan, Step};
 use super::target::Control;
 use super::{Action, InstallError, Installation, Target, seal, shell};
+use crate::Exit;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,6 +50,13 @@ pub(super) fn install(
             0o644,
         );
     }
+    match finish(control) {
+        Some(bytes) => file("finish", bytes, 0o755),
+        None => plan.notes.push(format!(
+            "svscan starts it again whatever its exit code is, {} too: daemontools cannot be told that they are final",
+            Exit::FINAL.map(|exit| exit.code().to_string()).join(", ")
+        )),
+    }
     file("log/run", log_run(control), 0o755);
     file("run", run(of, &words), 0o755);
     plan.steps
@@ -90,6 +98,20 @@ fn run(of: &Installation, more: &[OsString]) -> Vec<u8> {
     ));
     body.push(b'\n');
     seal::sealed(WARNING, ("# ", ""), &body)
+}
+
+/// After the exit codes that no restart mends, none is made. daemontools has no file for it.
+fn finish(control: Control) -> Option<Vec<u8>> {
+    let deed = match control {
+        Control::Svc => return None,
+        // Source: runit's runsv(8), "./finish", and sv(8), "down".
+        Control::Sv => "exec sv down .",
+        // Source: docs/formats/service-directory.md; s6's servicedir, "finish".
+        Control::Eudaemon => "exit 125",
+    };
+    let codes = Exit::FINAL.map(|exit| exit.code().to_string()).join("|");
+    let body = format!("case $1 in\n{codes}) {deed} ;;\nesac\n");
+    Some(seal::sealed(WARNING, ("# ", ""), body.as_bytes()))
 }
 
 fn log_run(control: Control) -> Vec<u8> {

@@ -3,7 +3,7 @@
 
 use super::words::each;
 use super::{Place, hello, installation, need_file, output};
-use eudaemon::install::{Action, Choices, Control, Target, perform};
+use eudaemon::install::{Action, Choices, Control, Installation, Target, perform};
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
@@ -57,28 +57,15 @@ fn heard(fifo: &Path) -> Option<Vec<u8>> {
     from.recv_timeout(SOON).ok()
 }
 
-fn runs_under(control: Control, scanner: &[&str], path: &str, exit: &'static [&'static str]) {
-    let place = Place::new("scanned");
-    let fifo = place.path("told");
-    assert!(output(Command::new("mkfifo").arg(&fifo)).status.success());
-    let program = place.path("a program's \"name\"");
-    let ready = if control == Control::Eudaemon {
-        "echo >&3 || exit 1\n"
-    } else {
-        ""
-    };
-    let script = format!(
-        "#!/bin/sh\n{ready}{{ for word; do printf '%s\\0' \"$word\"; done; printf '%s\\0' \"$ODD\" \"$(umask)\"; }} >'{}'\necho it told\nexec sleep 1000000\n",
-        fifo.display()
-    );
-    fs::write(&program, script).expect("a script");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("our own file");
-
-    let mut one = installation(hello());
-    one.program = program;
-    one.user = Some("root".into());
-    one.words = each();
-    one.environment = vec![("ODD".into(), "it's \"$HOME\"\n\\".into())];
+/// Installs it below the place, and starts a scanner that finds it.
+fn scanned<'a>(
+    place: &'a Place,
+    one: &mut Installation,
+    control: Control,
+    scanner: &[&str],
+    path: &str,
+    exit: &'static [&'static str],
+) -> Scanner<'a> {
     one.root = place.path("root");
     fs::create_dir(place.path("root")).expect("a root");
     let target = Target::Daemontools {
@@ -87,7 +74,7 @@ fn runs_under(control: Control, scanner: &[&str], path: &str, exit: &'static [&'
     };
     perform(
         Action::Install,
-        &one,
+        one,
         &target,
         Choices::default(),
         &mut std::io::sink(),
@@ -110,12 +97,37 @@ fn runs_under(control: Control, scanner: &[&str], path: &str, exit: &'static [&'
         .stderr(Stdio::null())
         .spawn()
         .expect("a scanner");
-    let _scanner = Scanner {
+    Scanner {
         child,
-        place: &place,
+        place,
         path: path.into(),
         exit,
+    }
+}
+
+fn runs_under(control: Control, scanner: &[&str], path: &str, exit: &'static [&'static str]) {
+    let place = Place::new("scanned");
+    let fifo = place.path("told");
+    assert!(output(Command::new("mkfifo").arg(&fifo)).status.success());
+    let program = place.path("a program's \"name\"");
+    let ready = if control == Control::Eudaemon {
+        "echo >&3 || exit 1\n"
+    } else {
+        ""
     };
+    let script = format!(
+        "#!/bin/sh\n{ready}{{ for word; do printf '%s\\0' \"$word\"; done; printf '%s\\0' \"$ODD\" \"$(umask)\"; }} >'{}'\necho it told\nexec sleep 1000000\n",
+        fifo.display()
+    );
+    fs::write(&program, script).expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("our own file");
+
+    let mut one = installation(hello());
+    one.program = program;
+    one.user = Some("root".into());
+    one.words = each();
+    one.environment = vec![("ODD".into(), "it's \"$HOME\"\n\\".into())];
+    let _scanner = scanned(&place, &mut one, control, scanner, path, exit);
     let bytes = heard(&fifo).expect("the service told its words");
     let mut expected = one.words.clone();
     expected.push("--service.uid=root".into());
@@ -194,6 +206,55 @@ fn ours(place: &Place) -> Option<String> {
     Some(format!("{}:/usr/bin:/bin", place.0.display()))
 }
 
+/// A service that ends with 78 is not started again, and one that ends with 1 is.
+fn ends_for_good(control: Control, scanner: &[&str], path: &str, exit: &'static [&'static str]) {
+    let place = Place::new("final");
+    let program = place.path("program");
+    let starts = place.path("starts");
+    let script = format!(
+        "#!/bin/sh\necho x >>'{0}'\n[ \"$(wc -l <'{0}')\" -lt 2 ] && exit 1\nexit 78\n",
+        starts.display()
+    );
+    fs::write(&program, script).expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("our own file");
+    let mut one = installation(hello());
+    one.program = program;
+    one.user = Some("root".into());
+    let _scanner = scanned(&place, &mut one, control, scanner, path, exit);
+    let lines = || {
+        fs::read_to_string(&starts)
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    let stat: &[&str] = if control == Control::Sv {
+        &["sv", "status"]
+    } else {
+        &["eudaemon", "svstat"]
+    };
+    // Until it starts again it is wanted up.
+    let begun = std::time::Instant::now();
+    loop {
+        let said = output(
+            Command::new(stat[0])
+                .args(&stat[1..])
+                .arg(place.path("scan/hello"))
+                .env("PATH", path),
+        );
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let service = said.split(';').next().unwrap_or_default();
+        if lines() >= 2 && service.contains("down") && !service.contains("want up") {
+            break;
+        }
+        assert!(
+            lines() <= 2 && begun.elapsed() < SOON,
+            "{}: {said}",
+            lines()
+        );
+    }
+    assert_eq!(lines(), 2);
+}
+
 /// Programs of a manager that say and do what this script does.
 fn stand_ins(place: &Place, names: &[&str], script: &str) {
     for name in names {
@@ -255,6 +316,30 @@ fn who_does_not_stop_in_time_is_told_of() {
 
 const HOST: &str = "/usr/bin:/usr/sbin:/bin:/sbin";
 
+/// What daemontools cannot be told is told to the person.
+#[test]
+fn final_exit_codes_are_written_where_they_can_be() {
+    let mut one = installation(hello());
+    one.user = Some("daemon".into());
+    for (control, line) in [
+        (Control::Sv, Some("64|77|78) exec sv down . ;;\n")),
+        (Control::Eudaemon, Some("64|77|78) exit 125 ;;\n")),
+        (Control::Svc, None),
+    ] {
+        let scan = "/service".into();
+        let plan = one
+            .plan(&Target::Daemontools { scan, control })
+            .expect("a plan");
+        match line {
+            Some(line) => assert!(super::text(&plan, "hello/finish").contains(line)),
+            None => assert!(!plan.files().any(|file| file.path.ends_with("finish"))),
+        }
+        let mut notes = plan.notes().iter();
+        let told = notes.any(|note| note.contains("64, 77, 78 too"));
+        assert_eq!(told, line.is_none(), "{:?}", plan.notes());
+    }
+}
+
 #[test]
 fn it_runs_under_daemontools() {
     if need_file("/usr/bin/svscan") {
@@ -276,6 +361,12 @@ fn it_runs_under_runit() {
             HOST,
             &["/usr/bin/sv", "force-shutdown"],
         );
+        ends_for_good(
+            Control::Sv,
+            &["/usr/bin/runsvdir"],
+            HOST,
+            &["/usr/bin/sv", "force-shutdown"],
+        );
     }
 }
 
@@ -286,5 +377,6 @@ fn it_runs_under_our_own() {
         let svscan = place.path("svscan").display().to_string();
         runs_under(Control::Svc, &[&svscan], &path, &["svc", "-dx"]);
         runs_under(Control::Eudaemon, &[&svscan], &path, &["svc", "-dx"]);
+        ends_for_good(Control::Eudaemon, &[&svscan], &path, &["svc", "-dx"]);
     }
 }

@@ -385,6 +385,7 @@ fn a_service_directory_is_linked_last() {
         [
             ("/etc/sv/hello/notification-fd", 0o644),
             ("/etc/sv/hello/timeout-kill", 0o644),
+            ("/etc/sv/hello/finish", 0o755),
             ("/etc/sv/hello/log/run", 0o755),
             ("/etc/sv/hello/run", 0o755),
             ("/service/hello", 0o777),

@@ -1,9 +1,11 @@
 //! The ways in from outside: bound while ports and directories can be reached, served once the service runs.
 
+use super::confine::Confinement;
 use super::prepare::Plan;
 use crate::control::{Answer, Commands, Control, ControlGuard, LogLevel};
 use crate::install::{self, Choices, Installation, Target};
 use crate::logging::{Level, LevelHandle};
+use crate::needs::Needs;
 use crate::options::Options;
 use crate::shared::Shared;
 use crate::{Context, Error, Exit, Result, ServiceArgs};
@@ -26,7 +28,8 @@ pub(super) struct Serving {
 
 /// What can be said of the addresses without opening anything.
 pub(super) fn check(options: &Options) -> Result<()> {
-    debug::check(options)
+    debug::Door::check(options)?;
+    profile::Door::check(options)
 }
 
 /// A directory that is not there will not be there the next time: what was asked for must be changed.
@@ -169,6 +172,9 @@ pub(super) fn act(action: install::Action, plan: &Plan) -> Result<Exit> {
         dry_run: options.dry_run,
         force: options.force,
     };
+    if action == install::Action::Install {
+        startable(options)?;
+    }
     install::perform(
         action,
         &installation,
@@ -176,6 +182,13 @@ pub(super) fn act(action: install::Action, plan: &Plan) -> Result<Exit> {
         choices,
         &mut std::io::stdout(),
     )
+}
+
+/// What every start would refuse is not installed: the words go into what the manager runs. Paths the service needs are no
+/// part of it: some are made by the manager.
+fn startable(options: &Options) -> Result<()> {
+    check(options)?;
+    Confinement::prepare(&Needs::new(), options.sandbox).map(|_checked| ())
 }
 
 #[cfg(feature = "debug-server")]
@@ -191,26 +204,19 @@ mod debug {
         _guard: Option<DebugGuard>,
     }
 
-    fn parsed(address: &str) -> Result<Address> {
-        let parsed = address.parse::<Address>();
-        let parsed = parsed.map_err(|error| Error::from(error).class(Exit::Config));
-        parsed.during(|| format!("service.debugserveraddr = {address:?}"))
-    }
-
-    pub(super) fn check(options: &Options) -> Result<()> {
-        options
-            .debug_address
-            .as_deref()
-            .map_or(Ok(()), |address| parsed(address).map(drop))
-    }
-
     impl Door {
+        /// That it is an address.
+        pub fn check(options: &Options) -> Result<()> {
+            let address = options.debug_address.as_deref();
+            address.map_or(Ok(()), |address| parse(address).map(|_checked| ()))
+        }
+
         pub fn open(options: &Options) -> Result<Door> {
             let Some(address) = &options.debug_address else {
                 return Ok(Door(None));
             };
-            let attempt = || format!("service.debugserveraddr: unable to listen at {address}");
-            let parsed = parsed(address)?;
+            let parsed = parse(address)?;
+            let attempt = || attempt(address);
             let server = if options.debug_public {
                 Server::public(&parsed)
             } else {
@@ -237,6 +243,16 @@ mod debug {
         }
     }
 
+    fn parse(address: &str) -> Result<Address> {
+        let parsed = address.parse::<Address>();
+        let parsed = parsed.map_err(|error| Error::from(error).class(Exit::Config));
+        parsed.during(|| attempt(address))
+    }
+
+    fn attempt(address: &str) -> String {
+        format!("service.debugserveraddr: unable to listen at {address}")
+    }
+
     fn row(setting: &crate::options::Setting) -> Row {
         Row {
             name: format!("service.{}", setting.name),
@@ -257,14 +273,14 @@ mod debug {
     pub(super) struct Door;
     pub(super) struct Serving;
 
-    pub(super) fn check(options: &Options) -> Result<()> {
-        Door::open(options).map(drop)
-    }
-
     impl Door {
         pub fn open(options: &Options) -> Result<Door> {
+            Door::check(options).map(|()| Door)
+        }
+
+        pub fn check(options: &Options) -> Result<()> {
             match options.debug_address {
-                None => Ok(Door),
+                None => Ok(()),
                 Some(_) => Err(Error::unsupported(
                     "service.debugserveraddr: this program was built without the feature debug-server",
                 )),
@@ -287,6 +303,11 @@ mod profile {
     pub(super) struct Serving(Option<Recording>);
 
     impl Door {
+        /// The file is made when the service starts, and not before.
+        pub fn check(_: &Options) -> Result<()> {
+            Ok(())
+        }
+
         pub fn open(options: &Options) -> Result<Door> {
             let Some(words) = &options.cpuprofile else {
                 return Ok(Door(None));
@@ -330,8 +351,12 @@ mod profile {
 
     impl Door {
         pub fn open(options: &Options) -> Result<Door> {
+            Door::check(options).map(|()| Door)
+        }
+
+        pub fn check(options: &Options) -> Result<()> {
             match options.cpuprofile {
-                None => Ok(Door),
+                None => Ok(()),
                 Some(_) => Err(Error::unsupported(
                     "service.cpuprofile: this program was built without the feature profile",
                 )),

@@ -2,12 +2,13 @@
 
 use super::{Place, hello, installation};
 use eudaemon::install::{Action, Choices, Control, InstallError, Installation, Target, perform};
-use eudaemon::{Exit, Manifest};
+use eudaemon::{Builder, Exit, Manifest, Running, ServiceArgs};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::ExitCode;
 
 const SYSTEMD: Target = Target::Systemd { version: Some(252) };
 const SURE: Choices = Choices {
@@ -452,4 +453,50 @@ fn another_systems_files_are_only_written_below_another_root() {
             "{name}"
         );
     }
+}
+
+/// A unit that every start refuses is not written.
+#[test]
+fn what_the_program_was_built_without_is_not_installed() {
+    let code = |option: Option<(&str, &str)>| {
+        let given = [
+            ("do", "install"),
+            ("target", "systemd:252"),
+            ("dry-run", "true"),
+        ];
+        let args = given
+            .into_iter()
+            .chain(option)
+            .try_fold(ServiceArgs::default(), |args, (name, value)| {
+                args.set(name, value)
+            })
+            .expect("options");
+        Builder::of(hello()).args(args).run(|_| {
+            panic!("it is not started");
+            #[allow(unreachable_code, reason = "what it would return")]
+            Ok(|_: Running| Ok(()))
+        })
+    };
+    let done = ExitCode::from(Exit::Done.code());
+    let refused = ExitCode::from(Exit::Config.code());
+    assert_eq!(code(None), done);
+    for (option, value, is_built) in [
+        ("sandbox", "best-effort", cfg!(feature = "sandbox")),
+        (
+            "debugserveraddr",
+            "tcp:127.0.0.1:0",
+            cfg!(feature = "debug-server"),
+        ),
+        (
+            "cpuprofile",
+            "/nowhere/cpu.pb.gz",
+            cfg!(feature = "profile"),
+        ),
+    ] {
+        let expected = if is_built { done } else { refused };
+        assert_eq!(code(Some((option, value))), expected, "{option}");
+    }
+    // Neither is what no build understands or finds.
+    assert_ne!(code(Some(("config", "/nowhere/hello.toml"))), done);
+    assert_ne!(code(Some(("debugserveraddr", "nowhere"))), done);
 }

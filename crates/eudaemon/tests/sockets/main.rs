@@ -12,19 +12,27 @@ use eudaemon::inherited::Inherited;
 use eudaemon::sockets::{Sockets, Want};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// One test at a time: a child that another has forked and that has not executed its program yet has our sockets and our locks.
+static ONE: Mutex<()> = Mutex::new(());
+
 /// A directory that is gone with the test.
-struct Scratch(PathBuf);
+struct Scratch(
+    PathBuf,
+    #[allow(dead_code, reason = "it is held")] MutexGuard<'static, ()>,
+);
 
 impl Scratch {
     fn new() -> Scratch {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("eud-sockets-{}-{count}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).unwrap();
-        Scratch(path)
+        Scratch(path, one)
     }
 
     fn path(&self, name: &str) -> PathBuf {

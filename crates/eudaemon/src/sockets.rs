@@ -19,7 +19,7 @@
 //! What was handed over is looked for by its name, and then by what it is, never by its number. If there is something of the
 //! name and none of it fits, that is an error: another socket in its place would not be the one people connect to.
 //!
-//! The addresses are those of [`Manifest::socket`](crate::Manifest::socket). Source: the specification, library §8, T25 to T34.
+//! The addresses are those of [`Manifest::sockets`](crate::Manifest). Source: the specification, library §8, T25 to T34.
 
 mod bound;
 mod error;

@@ -201,7 +201,7 @@ pub mod is {
     }
 
     /// A unix socket that was bound at this path, written the same way: `sd_is_socket_unix(fd, 0, -1, path, 0)`. `@NAME` is an
-    /// abstract name; the call takes it with a NUL for the `@`, and its length. A socket that [`super::Want`] bound at a path of
+    /// abstract name; the call takes it with a NUL for the `@`, and its length. A socket that [`Want`](crate::sockets::Want) bound at a path of
     /// more than 107 bytes is not found by it.
     #[must_use]
     pub fn unix_at(path: impl Into<PathBuf>) -> Filter {

@@ -159,11 +159,11 @@ where
     let watchdog = plan.watchdog();
     let dropped = identity.apply(&keep)?;
     let confined = confinement.enforce()?;
-    waiting.file = ready_file.map(ReadyFile::make).transpose()?;
     opened.log().debug(format_args!("{dropped}"));
     opened.log().debug(format_args!("{confined}"));
 
     let attendant = Attendant::prepare()?;
+    waiting.file = ready_file.map(ReadyFile::make).transpose()?;
     let shared = Arc::new(Shared::new(opened.parts(plan, waiting))?);
     opened.shared = Some(Arc::clone(&shared));
     attendant.start(&shared)?;

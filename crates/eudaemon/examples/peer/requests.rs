@@ -2,10 +2,11 @@
 
 use crate::wires::{Listener, Wire};
 use crate::{Life, Peer};
+use eudaemon::Result;
+use eudaemon::child::Scrubbed as _;
 use eudaemon::inherited::Passed;
 use eudaemon::notify::Sent;
 use eudaemon::successor::Start;
-use eudaemon::{Activation, Result};
 use eudaemon_core::notify::Address;
 use eudaemon_sys::clock::mono;
 use eudaemon_sys::process::{Held, fork, pidfs_is_unique};
@@ -44,8 +45,8 @@ impl Peer {
                 Ok(u8::from(passed.is_close_on_exec()?).to_string())
             })?,
             "env" => std::env::var(rest).unwrap_or_else(|_| "(unset)".to_owned()),
-            "child-env" => child_variable(&self.activation, rest)?,
-            "child-fds" => child_descriptors(&self.activation)?,
+            "child-env" => child_variable(rest)?,
+            "child-fds" => child_descriptors()?,
             "notify" => told(self.raw(rest)),
             "status" => told(self.notify.status(rest)),
             "reload" => {
@@ -211,26 +212,19 @@ fn told(sent: io::Result<Sent>) -> String {
     }
 }
 
-/// A program that is not for our manager's ears.
-fn outside(activation: &Activation, words: &[&str]) -> Command {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it looks like any program a daemon starts"
-    )]
+/// A program as any daemon starts one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it looks like any program a daemon starts"
+)]
+fn program(words: &[&str]) -> Command {
     let mut command = Command::new(words[0]);
-    let ours = |name: &str| {
-        ["LISTEN_", "NOTIFY_", "WATCHDOG_"]
-            .iter()
-            .any(|own| name.starts_with(own))
-    };
-    let theirs = activation.environment();
-    let theirs = theirs.filter(|(name, _)| !name.to_str().is_some_and(ours));
-    command.args(&words[1..]).env_clear().envs(theirs);
+    command.args(&words[1..]);
     command
 }
 
-fn child_variable(activation: &Activation, name: &str) -> io::Result<String> {
-    let said = outside(activation, &["printenv", "--", name]).output()?;
+fn child_variable(name: &str) -> io::Result<String> {
+    let said = program(&["printenv", "--", name]).scrubbed().output()?;
     Ok(if said.status.success() {
         String::from_utf8_lossy(&said.stdout).trim_end().to_owned()
     } else {
@@ -238,12 +232,9 @@ fn child_variable(activation: &Activation, name: &str) -> io::Result<String> {
     })
 }
 
-fn child_descriptors(activation: &Activation) -> io::Result<String> {
-    let said = outside(
-        activation,
-        &["find", "/proc/self/fd/", "-printf", "%f %l\n"],
-    )
-    .output()?;
+/// Not scrubbed, which would close what leaks.
+fn child_descriptors() -> io::Result<String> {
+    let said = program(&["find", "/proc/self/fd/", "-printf", "%f %l\n"]).output()?;
     let said = String::from_utf8_lossy(&said.stdout);
     let leaked = said
         .lines()

@@ -2,6 +2,7 @@
 
 use super::plan::{Command, Contents, File, Plan, Step};
 use super::{InstallError, seal};
+use crate::child::Scrubbed;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
@@ -18,16 +19,6 @@ pub(super) struct Said {
     pub(super) text: Vec<u8>,
 }
 
-/// What a manager meant for this process alone. Source: `sd_notify(3)`, `sd_listen_fds(3)`, `sd_watchdog_enabled(3)`.
-const OURS_ALONE: [&str; 6] = [
-    "NOTIFY_SOCKET",
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-];
-
 /// Runs a program of the manager to its end, without input.
 #[allow(
     clippy::disallowed_methods,
@@ -42,10 +33,7 @@ pub(super) fn run(command: &Command, search: &OsStr) -> Result<Said, InstallErro
     let path = found(name, search).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     let mut child = std::process::Command::new(path);
     child.args(&command.argv[1..]).stdin(Stdio::null());
-    for name in OURS_ALONE {
-        child.env_remove(name);
-    }
-    let said = child.output().map_err(failed)?;
+    let said = child.scrubbed().output().map_err(failed)?;
     Ok(Said {
         code: said.status.code(),
         text: [said.stdout, said.stderr].concat(),

@@ -119,13 +119,14 @@ pub(super) fn retire(of: &Installation) -> (Vec<Command>, Vec<Step>) {
 }
 
 pub(super) fn control(of: &Installation, action: Action) -> Vec<Command> {
-    let word = match action {
-        Action::Start => "start",
-        Action::Stop => "stop",
-        Action::Restart => "restart",
-        Action::Reload => "reload",
-        Action::Status => "status",
-        Action::Install | Action::Remove => return Vec::new(),
-    };
-    vec![Command::new(["rc-service", &of.manifest.name, word])]
+    match action {
+        Action::Install | Action::Remove => Vec::new(),
+        Action::Start | Action::Stop | Action::Restart | Action::Reload | Action::Status => {
+            vec![Command::new([
+                "rc-service",
+                &of.manifest.name,
+                &action.to_string(),
+            ])]
+        }
+    }
 }

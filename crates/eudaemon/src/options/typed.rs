@@ -2,7 +2,7 @@
 
 use super::{Layers, Setting, Source};
 use crate::install::Action;
-use crate::logging::{Level, LogTarget};
+use crate::logging::{LEVELS, Level, LogTarget};
 use crate::{Capability, Error, Manifest, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -312,9 +312,8 @@ fn target(text: &str) -> Result<LogTarget, String> {
 }
 
 fn level(text: &str) -> Result<Level, String> {
-    Level::parse(text).ok_or_else(|| {
-        "emergency, alert, critical, error, warning, notice, info or debug".to_owned()
-    })
+    let names = || format!("one of {}", LEVELS.map(Level::name).join(", "));
+    Level::parse(text).ok_or_else(names)
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {

@@ -56,19 +56,9 @@ impl Default for Builder {
 }
 
 /// The variables that belong to one start, and must not come from the manager of the test.
-const OURS: [&str; 11] = [
-    "NOTIFY_SOCKET",
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "LISTEN_PIDFDID",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "FDSTORE",
-    "SYSTEMD_EXEC_PID",
-    "CREDENTIALS_DIRECTORY",
-    "INVOCATION_ID",
-];
+fn of_one_start() -> impl Iterator<Item = &'static str> {
+    eudaemon_core::addressed::to_the_process().chain(["INVOCATION_ID"])
+}
 
 /// The folders of a service, by variable and by name. Source: `systemd.exec(5)`, `RuntimeDirectory=`.
 const DIRECTORIES: [(&str, &str); 5] = [
@@ -176,7 +166,7 @@ impl Builder {
         } else {
             environment.extend(std::env::vars_os());
         }
-        for name in OURS {
+        for name in of_one_start() {
             environment.remove(&OsString::from(name));
         }
         let mut set = |name: &str, value: OsString| {

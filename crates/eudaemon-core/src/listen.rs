@@ -112,6 +112,21 @@ fn value(variable: &'static str, text: &[u8]) -> Result<u64, Wrong> {
     number(text).ok_or(Wrong::Value { variable })
 }
 
+/// How the names begin that the library keeps for itself.
+pub const RESERVED: &str = "eudaemon.";
+
+/// Whether a name is one that the library keeps for itself.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    name.starts_with(RESERVED)
+}
+
+/// Whether a descriptor may be handed on under this name. The empty name is one. Source: `sd_notify(3)`, `FDNAME=`.
+#[must_use]
+pub fn is_good_name(name: &str) -> bool {
+    is_name(name.as_bytes())
+}
+
 /// The value of `LISTEN_FDNAMES` for descriptors of these names; `None` if one of them cannot be a name.
 #[must_use]
 pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<String> {

@@ -6,7 +6,7 @@ use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, sockopt};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// What kind of thing a descriptor leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +107,40 @@ pub fn is_listening(fd: impl AsFd) -> io::Result<bool> {
 pub fn is_close_on_exec(fd: impl AsFd) -> io::Result<bool> {
     Ok(rustix::io::fcntl_getfd(fd)?.contains(FdFlags::CLOEXEC))
 }
+
+/// Whether two descriptors are copies of one another: the same open file, and not only the same name or the same inode.
+///
+/// A socket has an inode of its own; of other things the kernel is asked. Source: `fcntl(2)`, `F_DUPFD_QUERY` (Linux 6.10), and
+/// `kcmp(2)` where that is not known.
+///
+/// # Errors
+/// The kernel does not say: it is older than 6.10 and was built without `kcmp(2)`, or a filter keeps that from this process.
+pub fn is_same(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
+    let (first, second) = (rustix::fs::fstat(&one)?, rustix::fs::fstat(&other)?);
+    if (first.st_dev, first.st_ino) != (second.st_dev, second.st_ino) {
+        return Ok(false);
+    }
+    if FileType::from_raw_mode(first.st_mode) == FileType::Socket {
+        return Ok(true);
+    }
+    let (one, other) = (one.as_fd().as_raw_fd(), other.as_fd().as_raw_fd());
+    // SAFETY: F_DUPFD_QUERY takes a number and touches no memory; both descriptors are borrowed, so open.
+    match unsafe { libc::fcntl(one, F_DUPFD_QUERY, other) } {
+        -1 => {}
+        answer => return Ok(answer == 1),
+    }
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    // SAFETY: KCMP_FILE compares two descriptors of two processes, here of this one, and touches no memory.
+    match unsafe { libc::syscall(libc::SYS_kcmp, own, own, KCMP_FILE, one, other) } {
+        -1 => Err(io::Error::last_os_error()),
+        answer => Ok(answer == 0),
+    }
+}
+
+/// Source: Linux `include/uapi/linux/fcntl.h`.
+const F_DUPFD_QUERY: libc::c_int = 1024 + 3;
+/// Source: Linux `include/uapi/linux/kcmp.h`.
+const KCMP_FILE: libc::c_int = 0;
 
 /// Where a socket is bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,6 +289,19 @@ mod tests {
         );
         assert!(is_close_on_exec(&tcp).unwrap());
         assert!(!is_close_on_exec(&reads).unwrap());
+    }
+
+    #[test]
+    fn a_copy_is_told_from_what_only_looks_like_it() {
+        let (reads, writes) = rustix::pipe::pipe().unwrap();
+        assert!(is_same(&reads, reads.try_clone().unwrap()).unwrap());
+        // The two ends of a pipe are one inode.
+        assert!(!is_same(&reads, &writes).unwrap());
+        let file = || std::fs::File::open("/proc/self/exe").unwrap();
+        assert!(!is_same(file(), file()).unwrap());
+        let (one, other) = UnixStream::pair().unwrap();
+        assert!(is_same(&one, one.try_clone().unwrap()).unwrap());
+        assert!(!is_same(&one, &other).unwrap());
     }
 
     #[test]

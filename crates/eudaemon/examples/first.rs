@@ -1,6 +1,7 @@
 //! The daemon of the guide's first chapter, which shows it from the next line on.
 
 use eudaemon::needs::{Needs, Preset};
+use eudaemon::sockets::Bound;
 use eudaemon::{Init, Manifest, Result, Running, Service};
 use std::io::Write;
 use std::net::TcpListener;
@@ -12,7 +13,7 @@ struct Config {
     listen: String,
 }
 
-struct First(TcpListener);
+struct First(Bound<TcpListener>);
 
 impl Service for First {
     type Config = Config;

@@ -3,6 +3,7 @@
 //! `GET /hang` hangs it, to see what a watchdog does about it.
 
 use eudaemon::needs::{Needs, Preset};
+use eudaemon::sockets::Bound;
 use eudaemon::{Init, Manifest, Result, Running, Service};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +16,7 @@ struct Config {
     listen: String,
 }
 
-struct Hello(TcpListener);
+struct Hello(Bound<TcpListener>);
 
 impl Service for Hello {
     type Config = Config;

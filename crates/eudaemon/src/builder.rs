@@ -10,8 +10,9 @@ use std::time::Instant;
 /// Runs a service: the whole of a program's `main`.
 ///
 /// ```no_run
+/// # use eudaemon::sockets::Bound;
 /// # use eudaemon::{Init, Result, Running, Service};
-/// struct Web(std::net::TcpListener);
+/// struct Web(Bound<std::net::TcpListener>);
 ///
 /// impl Service for Web {
 ///     type Config = ();

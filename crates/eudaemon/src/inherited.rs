@@ -145,6 +145,10 @@ impl Inherited {
         std::mem::take(&mut self.passed)
     }
 
+    pub(crate) fn into_passed(self) -> Vec<Passed> {
+        self.passed
+    }
+
     /// Takes the listening TCP socket of this name; the only thing that was handed over, if that was given no name. Blocking or
     /// not as it was: that is shared with the manager.
     ///
@@ -189,27 +193,17 @@ impl Inherited {
         self.take_as(name, "a unix socket of datagrams", wanted)
     }
 
-    /// Those that may be meant by a name, with their places: those that have it, or the only one if nobody gave that a name.
-    pub(crate) fn candidates(&self, name: &str) -> impl Iterator<Item = (usize, &Passed)> {
-        let is_named = self.passed.iter().any(|passed| passed.name == name);
-        let nameless = !is_named && self.passed.len() == 1;
-        let wanted = if nameless { UNKNOWN } else { name };
-        let passed = self.passed.iter().enumerate();
-        passed.filter(move |(_, passed)| passed.name == wanted)
-    }
-
-    /// Takes the one at this place.
-    pub(crate) fn take_at(&mut self, at: usize) -> Passed {
-        self.passed.remove(at)
-    }
-
     fn take_as<T: From<OwnedFd>>(
         &mut self,
         name: &str,
         wanted: &'static str,
         is_wanted: impl Fn(&Passed) -> bool,
     ) -> Result<Option<T>, InheritedError> {
-        let Some((at, found)) = self.candidates(name).next() else {
+        let names = self.passed.iter().map(|passed| passed.name.as_str());
+        let Some((at, found)) = meant(name, names)
+            .first()
+            .and_then(|at| Some((*at, self.passed.get(*at)?)))
+        else {
             return Ok(None);
         };
         if !is_wanted(found) {
@@ -224,6 +218,10 @@ impl Inherited {
 }
 
 impl Passed {
+    pub(crate) fn into_parts(self) -> (String, OwnedFd) {
+        (self.name, self.fd)
+    }
+
     /// The name; `unknown` if the manager told none. `connection` is a single accepted connection, and `stored` what was
     /// stored without a name. Source: `sd_listen_fds_with_names(3)`.
     #[must_use]
@@ -262,6 +260,16 @@ impl From<Passed> for OwnedFd {
     fn from(passed: Passed) -> OwnedFd {
         passed.fd
     }
+}
+
+/// The places of those that are meant by a name: those that have it, or the only one there is if nobody gave that a name.
+pub(crate) fn meant<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let names: Vec<&str> = names.collect();
+    let is_only = names.len() == 1 && names.first() == Some(&UNKNOWN);
+    let wanted = if is_only { UNKNOWN } else { name };
+    let places = names.iter().enumerate();
+    let meant = places.filter(|(_, name)| **name == wanted);
+    meant.map(|(at, _)| at).collect()
 }
 
 /// The inode number of this process's pidfd, where those tell processes apart.

@@ -5,7 +5,8 @@ use crate::directories::Directories;
 use crate::logging::Log;
 use crate::notify::Notify;
 use crate::options::Options;
-use crate::{Activation, Capability, Context, Error, Exit, Result};
+use crate::sockets::{Bound, Sockets};
+use crate::{Activation, Capability, Result};
 use std::fmt;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::sync::OnceLock;
@@ -23,7 +24,7 @@ pub struct Init<'a> {
     pub(crate) name: &'a str,
     /// Of use to few.
     pub(crate) directories: OnceLock<Directories>,
-    pub(crate) inherited: &'a mut crate::inherited::Inherited,
+    pub(crate) sockets: &'a Sockets,
     pub(crate) keep: Vec<Capability>,
 }
 
@@ -59,16 +60,10 @@ impl Init<'_> {
             .get_or_init(|| Directories::of(self.activation, self.name))
     }
 
-    /// The descriptors the manager passed. What is not taken is closed before `run`.
+    /// Sockets by name: what was passed, or what is bound here. What was passed and nobody asked for is closed before `run`.
     #[must_use]
-    pub fn inherited(&mut self) -> &mut crate::inherited::Inherited {
-        self.inherited
-    }
-
-    /// Sockets by name: what was passed, or what is bound here. Once for each socket: `cx.sockets().get("http")`.
-    #[must_use]
-    pub fn sockets(&mut self) -> crate::sockets::Sockets<'_> {
-        crate::sockets::Sockets::of(self.inherited)
+    pub fn sockets(&self) -> &Sockets {
+        self.sockets
     }
 
     /// Whether the program was asked to stop already. A long `init` looks from time to time, and returns.
@@ -93,21 +88,12 @@ impl Init<'_> {
     /// has no name; else one bound here. Ports below 1024 can be bound here and not later.
     ///
     /// # Errors
-    /// The address cannot be found or bound, with the address in the words. [`Exit::Unavailable`] if it is in use.
+    /// Those of [`Sockets::tcp_listener`].
     pub fn tcp_listener(
-        &mut self,
+        &self,
         name: &str,
         address: impl ToSocketAddrs + fmt::Display,
-    ) -> Result<TcpListener> {
-        if let Some(listener) = self.inherited.take_tcp_listener(name)? {
-            return Ok(listener);
-        }
-        let attempt = || format!("unable to listen at {address}");
-        let addresses = address.to_socket_addrs();
-        let addresses: Vec<_> = addresses
-            .map_err(|error| Error::from(error).class(Exit::Config))
-            .during(attempt)?
-            .collect();
-        TcpListener::bind(addresses.as_slice()).during(attempt)
+    ) -> Result<Bound<TcpListener>> {
+        self.sockets.tcp_listener(name, address)
     }
 }

@@ -3,11 +3,12 @@
 //! sandbox, readiness, status, reload, watchdog, logging, an orderly stop.
 //!
 //! ```no_run
+//! use eudaemon::sockets::Bound;
 //! use eudaemon::{Init, Result, Running, Service};
 //! use std::io::Write;
 //! use std::net::TcpListener;
 //!
-//! struct Hello(TcpListener);
+//! struct Hello(Bound<TcpListener>);
 //!
 //! impl Service for Hello {
 //!     type Config = ();

@@ -4,6 +4,7 @@ use crate::health::Tasks;
 use crate::inbox::{Event, Letter, Reload};
 use crate::metrics::Registry;
 use crate::shared::Shared;
+use crate::sockets::Sockets;
 use crate::{Activation, Error, Exit, Result, StopSignal};
 use crate::{health::Health, logging::Log, notify::Notify, options::Options, privileges::Dropped};
 use eudaemon_core::life::{Asker, Event as Happened};
@@ -68,6 +69,12 @@ impl Handle {
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.0.log
+    }
+
+    /// The sockets of the service: what it serves, and by [`Sockets::reset`] a new configuration of it.
+    #[must_use]
+    pub fn sockets(&self) -> &Sockets {
+        &self.0.sockets
     }
 
     /// What the service counts: `/metrics` shows it.

@@ -5,6 +5,7 @@ use crate::health::{Health, Patience, Phase, Say, Watching};
 use crate::inbox::{Inbox, Letter};
 use crate::metrics::Registry;
 use crate::running::{Handle, panicked};
+use crate::sockets::Sockets;
 use crate::told::{News, Place, Told};
 use crate::{Activation, Error, Exit, Result, StopSignal};
 use crate::{chroot::Root, logging::Log, options::Options};
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub reloads: Inbox,
     pub health: Health,
     pub log: Log,
+    pub sockets: Sockets,
     pub root: Root,
     pub activation: Activation,
     pub options: Options,
@@ -86,6 +88,7 @@ pub(crate) struct Parts {
     pub told: Told,
     pub health: Health,
     pub log: Log,
+    pub sockets: Sockets,
     pub root: Root,
     pub activation: Activation,
     pub options: Options,
@@ -103,6 +106,7 @@ impl Shared {
             reloads: Inbox::default(),
             health: parts.health,
             log: parts.log,
+            sockets: parts.sockets,
             root: parts.root,
             activation: parts.activation,
             options: parts.options,

@@ -5,8 +5,8 @@
 //! use eudaemon::sockets::{Sockets, is};
 //!
 //! // In `Service::init` it is `cx.sockets()`.
-//! let mut inherited = Inherited::default();
-//! let http = Sockets::of(&mut inherited)
+//! let sockets = Sockets::of(Inherited::default());
+//! let http = sockets
 //!     .get("http")
 //!     .filter(is::ipv6() | is::ipv4())
 //!     .or_bind("tcp:127.0.0.1:0")
@@ -24,16 +24,21 @@
 mod bound;
 mod error;
 mod filter;
+mod generation;
+mod set;
 #[cfg(test)]
 mod tests;
 
 pub use bound::Bound;
 pub use error::SocketError;
 pub use filter::{Filter, is};
+pub use generation::Generation;
+pub use set::{Described, Export, Sockets};
 
-use crate::inherited::{Inherited, Kind};
+use bound::Made;
 use eudaemon_core::address::{Address, Kind as Transport, Place};
 use eudaemon_sys::bind;
+use set::Origin;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -66,17 +71,11 @@ pub enum Unlink {
     ProbeThenFlock,
 }
 
-/// The sockets of a service.
-#[derive(Debug)]
-pub struct Sockets<'a> {
-    inherited: &'a mut Inherited,
-}
-
 /// One socket that is wanted. It ends with what it is to be: [`Want::tcp_listener`] and so on.
 #[derive(Debug)]
 #[must_use = "it is only a wish until it is told what it is to be"]
-pub struct Want<'a> {
-    inherited: &'a mut Inherited,
+pub struct Want {
+    sockets: Sockets,
     name: String,
     filter: Option<Filter>,
     address: Option<String>,
@@ -87,17 +86,10 @@ pub struct Want<'a> {
     nonblocking: bool,
 }
 
-impl<'a> Sockets<'a> {
-    /// Those that were handed over, and what is bound if one is not among them.
-    #[must_use]
-    pub fn of(inherited: &'a mut Inherited) -> Sockets<'a> {
-        Sockets { inherited }
-    }
-
-    /// The one of this name. It is also the only one that was handed over, if that has no name.
-    pub fn get(self, name: &str) -> Want<'a> {
+impl Want {
+    fn new(sockets: Sockets, name: &str) -> Want {
         Want {
-            inherited: self.inherited,
+            sockets,
             name: name.to_owned(),
             filter: None,
             address: None,
@@ -111,9 +103,7 @@ impl<'a> Sockets<'a> {
             nonblocking: false,
         }
     }
-}
 
-impl Want<'_> {
     /// Takes, of what was handed over under the name, only what this admits; called twice, both. What the socket is to be need
     /// not be said here again.
     pub fn filter(mut self, filter: Filter) -> Self {
@@ -183,26 +173,26 @@ impl Want<'_> {
     ///
     /// # Errors
     /// [`SocketError`].
-    pub fn tcp_listener(self) -> Result<TcpListener, SocketError> {
+    pub fn tcp_listener(self) -> Result<Bound<TcpListener>, SocketError> {
         let role = Role {
             what: "a listening TCP socket",
             filter: Some(is::tcp() & is::listening()),
             of: |address| (address.kind, address.ip().is_some()) == (Transport::Stream, true),
         };
-        Ok(self.take(role)?.keep().into())
+        Ok(self.take(role)?.map(TcpListener::from))
     }
 
     /// A UDP socket.
     ///
     /// # Errors
     /// [`SocketError`].
-    pub fn udp_socket(self) -> Result<UdpSocket, SocketError> {
+    pub fn udp_socket(self) -> Result<Bound<UdpSocket>, SocketError> {
         let role = Role {
             what: "a UDP socket",
             filter: Some(is::udp()),
             of: |address| (address.kind, address.ip().is_some()) == (Transport::Datagram, true),
         };
-        Ok(self.take(role)?.keep().into())
+        Ok(self.take(role)?.map(UdpSocket::from))
     }
 
     /// A listening unix socket.
@@ -259,18 +249,24 @@ impl Want<'_> {
     }
 
     fn take(mut self, role: Role) -> Result<Bound<OwnedFd>, SocketError> {
+        set::check(&self.name)?;
         // A wrong address is told even if a manager makes it needless today.
         let address = self.address(&role)?;
         let filter = match (role.filter, self.filter.take()) {
             (Some(role), Some(own)) => Some(role & own),
             (role, own) => role.or(own),
         };
-        let taken = match self.handed_over(filter)? {
-            Some(fd) => Bound::without_a_file(fd),
-            None => match address {
-                Some(address) => self.bind(&address)?,
-                None => return Err(SocketError::Missing { name: self.name }),
-            },
+        let claimed = self.sockets.claim(&self.name, filter.as_ref(), |bound| {
+            address.as_ref().is_none_or(|wanted| wanted == bound)
+        })?;
+        let taken = match (claimed, address) {
+            (Some(claimed), _) => claimed,
+            (None, Some(address)) => {
+                let (socket, file) = self.bind(&address)?;
+                let origin = Origin::Bound(address);
+                self.sockets.serve(&self.name, socket, origin, file)?
+            }
+            (None, None) => return Err(SocketError::Missing { name: self.name }),
         };
         if self.nonblocking {
             eudaemon_sys::fifo::set_waiting(&taken, false).map_err(SocketError::Look)?;
@@ -299,49 +295,28 @@ impl Want<'_> {
         }
     }
 
-    fn handed_over(&mut self, filter: Option<Filter>) -> Result<Option<OwnedFd>, SocketError> {
-        let mut unfit: Option<Kind> = None;
-        let mut chosen = None;
-        for (at, passed) in self.inherited.candidates(&self.name) {
-            let fits = filter
-                .as_ref()
-                .map_or(Ok(true), |filter| filter.admits(passed));
-            if fits.map_err(SocketError::Look)? {
-                chosen = Some(at);
-                break;
-            }
-            unfit.get_or_insert(passed.kind());
-        }
-        match (chosen, unfit, filter) {
-            (Some(at), _, _) => Ok(Some(self.inherited.take_at(at).into())),
-            (None, Some(is), Some(filter)) => Err(SocketError::Unfit {
-                name: self.name.clone(),
-                is,
-                wanted: filter.to_string(),
-            }),
-            (None, _, _) => Ok(None),
-        }
-    }
-
-    fn bind(&self, address: &Address) -> Result<Bound<OwnedFd>, SocketError> {
+    fn bind(&self, address: &Address) -> Result<(OwnedFd, Option<Made>), SocketError> {
         let system = |error| SocketError::Bind {
             address: address.to_string(),
             error,
         };
-        let bound = match &address.place {
-            Place::Ip(at) => {
-                Bound::without_a_file(bind::ip(address.kind, *at, self.options).map_err(system)?)
-            }
-            Place::Abstract(name) => Bound::without_a_file(
-                bind::abstract_name(address.kind, name.as_bytes()).map_err(system)?,
+        let (socket, file) = match &address.place {
+            Place::Ip(at) => (
+                bind::ip(address.kind, *at, self.options).map_err(system)?,
+                None,
             ),
-            Place::Path(path) => bound::at(
-                address.kind,
-                path.as_ref(),
-                self.unlink,
-                self.access,
-                system,
-            )?,
+            Place::Abstract(name) => {
+                let name = name.as_bytes();
+                (
+                    bind::abstract_name(address.kind, name).map_err(system)?,
+                    None,
+                )
+            }
+            Place::Path(path) => {
+                let (path, access) = (path.as_ref(), self.access);
+                let (socket, made) = bound::at(address.kind, path, self.unlink, access, system)?;
+                (socket, Some(made))
+            }
             Place::Vsock { .. } => {
                 return Err(SocketError::NotBoundHere {
                     text: address.to_string(),
@@ -349,9 +324,9 @@ impl Want<'_> {
             }
         };
         if address.kind != Transport::Datagram {
-            bind::listen(&bound, self.backlog).map_err(system)?;
+            bind::listen(&socket, self.backlog).map_err(system)?;
         }
-        Ok(bound)
+        Ok((socket, file))
     }
 }
 

@@ -27,6 +27,7 @@ use crate::credentials::Credentials;
 use crate::inherited::Inherited;
 use crate::running::panicked;
 use crate::shared::Shared;
+use crate::sockets::Sockets;
 use crate::told::ReadyFile;
 use crate::{Activation, Context, Error, Exit, Init, Result, Running};
 use confine::Confinement;
@@ -125,7 +126,7 @@ where
         opened.leave_the_shell(way, &plan.options, &plan.activation)?;
     }
     // Before anything else is opened, and could have their numbers.
-    let mut inherited = Inherited::take(&plan.activation)?;
+    let sockets = Sockets::of(Inherited::take(&plan.activation)?);
     let mut waiting = plan.waiting()?;
     let ready_file = plan.ready_file()?;
     surround(&plan)?;
@@ -144,12 +145,12 @@ where
         credentials: &credentials,
         name: &plan.manifest.name,
         directories: OnceLock::new(),
-        inherited: &mut inherited,
+        sockets: &sockets,
         keep: Vec::new(),
     };
     let run = guarded(|| init(&mut cx))?;
     let keep = std::mem::take(&mut cx.keep);
-    drop(inherited);
+    sockets.cleanup();
     // Their directories would be ways out of the new root.
     drop(credentials);
     opened.log().lock_in(&plan.root);
@@ -164,7 +165,7 @@ where
 
     let attendant = Attendant::prepare()?;
     waiting.file = ready_file.map(ReadyFile::make).transpose()?;
-    let shared = Arc::new(Shared::new(opened.parts(plan, waiting))?);
+    let shared = Arc::new(Shared::new(opened.parts(plan, waiting, sockets))?);
     opened.shared = Some(Arc::clone(&shared));
     attendant.start(&shared)?;
     let _watching = shared.watch(watchdog)?;

@@ -25,7 +25,8 @@
 //! `sd_notify(3)`, `MAINPID=`; `systemd.service(5)`, `NotifyAccess=`; the specification, T36 to T39.
 
 use crate::Activation;
-use crate::inherited::{Inherited, Passed, pidfd_inode_of};
+use crate::inherited::{Inherited, pidfd_inode_of};
+use crate::sockets::Sockets;
 use eudaemon_core::listen;
 use eudaemon_core::words::Pid;
 use eudaemon_sys::clock::mono;
@@ -67,7 +68,7 @@ pub struct Successor {
 #[derive(Debug)]
 pub struct Predecessor {
     generation: u32,
-    line: Option<Passed>,
+    line: Option<OwnedFd>,
 }
 
 /// Why there is no successor. This process is as it was.
@@ -293,7 +294,18 @@ impl Predecessor {
         let line = (generation > 0).then(|| inherited.take_named(LINE));
         Predecessor {
             generation,
-            line: line.flatten(),
+            line: line.flatten().map(OwnedFd::from),
+        }
+    }
+
+    /// As [`Predecessor::of`], of what a service was handed.
+    #[must_use]
+    pub fn in_service(activation: &Activation, sockets: &Sockets) -> Predecessor {
+        let generation = generation(activation);
+        let line = (generation > 0).then(|| sockets.take(LINE).pop());
+        Predecessor {
+            generation,
+            line: line.flatten().map(|line| line.fd),
         }
     }
 
@@ -315,7 +327,7 @@ impl Predecessor {
     /// `BrokenPipe`: it waits no longer. This process is not wanted then, and should end.
     pub fn ready(self) -> io::Result<()> {
         match self.line {
-            Some(line) => File::from(OwnedFd::from(line)).write_all(b"\n"),
+            Some(line) => File::from(line).write_all(b"\n"),
             None => Ok(()),
         }
     }

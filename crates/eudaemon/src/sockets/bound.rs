@@ -1,5 +1,6 @@
-//! A socket and the file it made.
+//! A socket, its copy in the set, and the file it made.
 
+use super::set::Export;
 use super::{SocketError, Unlink};
 use eudaemon_core::address::Kind;
 use eudaemon_sys::bind::{self, Access};
@@ -9,57 +10,103 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A socket, and its file if it was bound at a path by this process.
+/// A socket of the set, and its file if it was bound at a path by this program.
 ///
-/// Dropped, the socket is closed, and then the file is removed: if it is still the file of this socket, if nobody else receives
-/// from it, and if this is the process that made it and not a fork of it. What cannot be removed stays, behind a privilege drop or
-/// in a chroot say, and is replaced at the next start.
+/// Dropped, the socket is closed, and then the set's copy of it: who connects from then on is refused, and does not wait in a queue
+/// that nobody reads. With the last of the generations that share it, the file is removed: if it is still the file of this
+/// socket, if nobody else receives from it, and if this is the process that has it and not a fork of it. What cannot be removed
+/// stays, behind a privilege drop or in a chroot say, and is replaced at the next start.
 #[derive(Debug)]
 pub struct Bound<T> {
-    // Dropped in this order: while our own is open, somebody receives.
-    socket: T,
-    file: Option<Made>,
+    // Dropped in this order: while one of these is open, somebody receives.
+    pub(super) socket: T,
+    pub(super) export: Option<Export>,
+    pub(super) file: Option<Arc<Made>>,
 }
 
-/// A file that was made here.
+/// A file that was made for a socket, by this process or by one it follows. The last holder removes it.
 #[derive(Debug)]
-struct Made {
+pub(crate) struct Made {
     path: PathBuf,
     kind: Kind,
     identity: Identity,
     by: u32,
-    is_removed: bool,
+    /// Whether it is to be removed in the end.
+    is_armed: AtomicBool,
     /// Held until the file is gone.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl<T> Bound<T> {
-    pub(super) fn without_a_file(socket: T) -> Bound<T> {
-        Bound { socket, file: None }
-    }
-
     /// The same as another type.
     pub(super) fn map<U>(self, to: impl FnOnce(T) -> U) -> Bound<U> {
         Bound {
             socket: to(self.socket),
+            export: self.export,
             file: self.file,
         }
     }
 
-    /// Whether it is bound at a path by this process, which is removed in the end unless the policy is [`Unlink::Never`].
+    /// Whether it is bound at a path by this program, which is removed in the end unless the policy is [`Unlink::Never`].
     #[must_use]
     pub fn has_made_a_file(&self) -> bool {
         self.file.is_some()
     }
 
-    /// The socket alone. Its file stays, and the lock of the path is held until the process ends.
+    /// The socket alone, which the set forgets: a successor does not get it. Its file stays, and the lock of the path is held
+    /// until the process ends.
     #[must_use]
     pub fn keep(self) -> T {
+        drop(self.export);
         std::mem::forget(self.file);
         self.socket
     }
+
+    /// The socket, for those who want the type itself, and what else dropping this would have done, to be dropped after it.
+    /// Until then a successor gets the socket.
+    #[must_use]
+    pub fn split(self) -> (T, Bound<()>) {
+        let rest = Bound {
+            socket: (),
+            export: self.export,
+            file: self.file,
+        };
+        (self.socket, rest)
+    }
 }
+
+#[cfg(feature = "tokio")]
+macro_rules! into_tokio {
+    ($($std:ty => $tokio:ty),* $(,)?) => {$(
+        impl Bound<$std> {
+            /// The same for tokio. That wants `O_NONBLOCK`, which is set first, for everyone who has a copy of the socket.
+            /// Within a runtime.
+            ///
+            /// # Errors
+            /// The system's word. The socket is closed then.
+            ///
+            /// # Panics
+            /// No runtime of tokio that has I/O runs here.
+            pub fn into_tokio(self) -> io::Result<Bound<$tokio>> {
+                let (socket, rest) = self.split();
+                socket.set_nonblocking(true)?;
+                let socket = <$tokio>::from_std(socket)?;
+                Ok(rest.map(|()| socket))
+            }
+        }
+    )*};
+}
+
+#[cfg(feature = "tokio")]
+into_tokio!(
+    std::net::TcpListener => tokio::net::TcpListener,
+    std::net::UdpSocket => tokio::net::UdpSocket,
+    std::os::unix::net::UnixListener => tokio::net::UnixListener,
+    std::os::unix::net::UnixDatagram => tokio::net::UnixDatagram,
+);
 
 impl<T> Deref for Bound<T> {
     type Target = T;
@@ -83,8 +130,59 @@ impl Drop for Made {
 }
 
 impl Made {
+    /// One that another process made and hands over with its socket. This process removes it in the end.
+    #[allow(dead_code, reason = "a successor's start makes one")]
+    pub(crate) fn adopted(
+        path: PathBuf,
+        kind: Kind,
+        identity: Identity,
+        lock: Option<OwnedFd>,
+    ) -> Made {
+        Made {
+            path,
+            kind,
+            identity,
+            by: std::process::id(),
+            is_armed: AtomicBool::new(true),
+            lock: lock.map(File::from),
+        }
+    }
+
+    #[allow(dead_code, reason = "a handover tells it")]
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[allow(dead_code, reason = "a handover tells it")]
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    #[allow(dead_code, reason = "a handover tells it")]
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The lock of the path, if its policy has one. A copy of it is the same lock: it is held until the last is closed.
+    #[allow(dead_code, reason = "a handover passes it on")]
+    pub(crate) fn lock(&self) -> Option<BorrowedFd<'_>> {
+        self.lock.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether it is to be removed in the end.
+    #[allow(dead_code, reason = "a handover tells it")]
+    pub(crate) fn is_armed(&self) -> bool {
+        self.is_armed.load(Ordering::Relaxed)
+    }
+
+    /// From here on it is somebody else's to remove.
+    #[allow(dead_code, reason = "the last step of a handover")]
+    pub(crate) fn disarm(&self) {
+        self.is_armed.store(false, Ordering::Relaxed);
+    }
+
     fn remove(&self) -> io::Result<()> {
-        let is_ours = self.is_removed && self.by == std::process::id();
+        let is_ours = self.is_armed() && self.by == std::process::id();
         if is_ours && !bind::is_answered(self.kind, &self.path)? {
             bind::remove_if(&self.path, self.identity)?;
         }
@@ -99,7 +197,7 @@ pub(super) fn at(
     policy: Unlink,
     access: Access,
     system: impl Fn(io::Error) -> SocketError + Copy,
-) -> Result<Bound<OwnedFd>, SocketError> {
+) -> Result<(OwnedFd, Made), SocketError> {
     let lock = match policy {
         Unlink::Never | Unlink::Always | Unlink::IfSocket => None,
         Unlink::Flock | Unlink::ProbeThenFlock => Some(locked(path)?),
@@ -119,17 +217,15 @@ pub(super) fn at(
         }
     }
     let (socket, identity) = bind::path(kind, path, access).map_err(system)?;
-    Ok(Bound {
-        socket,
-        file: Some(Made {
-            path: path.into(),
-            kind,
-            identity,
-            by: std::process::id(),
-            is_removed: policy != Unlink::Never,
-            _lock: lock,
-        }),
-    })
+    let made = Made {
+        path: path.into(),
+        kind,
+        identity,
+        by: std::process::id(),
+        is_armed: AtomicBool::new(policy != Unlink::Never),
+        lock,
+    };
+    Ok((socket, made))
 }
 
 /// The lock of a path: that of a file beside it, which is never removed, so whoever has its lock has the path's.

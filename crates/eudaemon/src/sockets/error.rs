@@ -44,6 +44,19 @@ pub enum SocketError {
         /// The name.
         name: String,
     },
+    /// Nothing can be handed on under the name: it is ASCII without control characters and colons, at most 255 bytes. Source:
+    /// `sd_notify(3)`, `FDNAME=`.
+    Name {
+        /// As it was given.
+        name: String,
+    },
+    /// The name begins with `eudaemon.`: the library keeps those for itself.
+    Reserved {
+        /// The name.
+        name: String,
+    },
+    /// The set could not have a copy of it.
+    Copy(io::Error),
     /// Somebody else has the path: holds its lock, or listens there.
     Taken {
         /// The path.
@@ -83,10 +96,13 @@ impl SocketError {
             | SocketError::NotBoundHere { .. }
             | SocketError::Unfit { .. }
             | SocketError::Missing { .. }
+            | SocketError::Name { .. }
+            | SocketError::Reserved { .. }
             | SocketError::NotASocket { .. } => Exit::Config,
             SocketError::Taken { .. } => Exit::Unavailable,
             SocketError::Lock { error, .. }
             | SocketError::Bind { error, .. }
+            | SocketError::Copy(error)
             | SocketError::Look(error) => crate::error::suggested(error),
         }
     }
@@ -111,6 +127,11 @@ impl fmt::Display for SocketError {
                     "nothing was handed over as {name}, and it has no address"
                 )
             }
+            SocketError::Name { name } => write!(to, "{name:?} cannot be a socket's name"),
+            SocketError::Reserved { name } => {
+                write!(to, "{name} is a name the library keeps for itself")
+            }
+            SocketError::Copy(_) => to.write_str("unable to copy a descriptor"),
             SocketError::Taken { path } => {
                 write!(to, "{} is another process's", path.display())
             }
@@ -130,11 +151,14 @@ impl std::error::Error for SocketError {
             SocketError::Address { wrong, .. } => Some(wrong),
             SocketError::Lock { error, .. }
             | SocketError::Bind { error, .. }
+            | SocketError::Copy(error)
             | SocketError::Look(error) => Some(error),
             SocketError::Unsuited { .. }
             | SocketError::NotBoundHere { .. }
             | SocketError::Unfit { .. }
             | SocketError::Missing { .. }
+            | SocketError::Name { .. }
+            | SocketError::Reserved { .. }
             | SocketError::Taken { .. }
             | SocketError::NotASocket { .. } => None,
         }

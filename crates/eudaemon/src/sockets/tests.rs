@@ -1,9 +1,18 @@
 use super::*;
 use crate::Exit;
+use crate::inherited::Inherited;
 use eudaemon_core::listen::UNKNOWN;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::AsRawFd;
+
+fn none() -> Sockets {
+    Sockets::of(Inherited::default())
+}
+
+fn made(of: Vec<(&str, OwnedFd)>) -> Sockets {
+    Sockets::of(Inherited::made(of))
+}
 
 fn tcp() -> OwnedFd {
     TcpListener::bind("127.0.0.1:0").unwrap().into()
@@ -31,80 +40,70 @@ fn a_name_and_then_what_it_is_and_never_its_place() {
     let (first, second) = (tcp(), tcp());
     let wanted = flags(&first);
     let name = format!("unix:@eud-sockets-{}", std::process::id());
-    let mut none = Inherited::default();
-    let unix = Sockets::of(&mut none).get("web").or_bind(name);
+    let unix = none().get("web").or_bind(name);
     let unix: OwnedFd = unix.unix_listener().unwrap().keep().into();
     let port = |fd: &OwnedFd| {
         let listener = TcpListener::from(fd.try_clone().unwrap());
         listener.local_addr().unwrap().port()
     };
     let (one, two) = (port(&first), port(&second));
-    let mut inherited = Inherited::made(vec![
+    let sockets = made(vec![
         ("db", udp()),
         ("web", unix),
         ("web", first),
         ("web", second),
     ]);
-    let get = |inherited: &mut Inherited, filter: Filter| {
-        let listener = Sockets::of(inherited)
-            .get("web")
-            .filter(filter)
-            .tcp_listener();
+    let get = |filter: Filter| {
+        let listener = sockets.get("web").filter(filter).tcp_listener();
         listener.map(|listener| {
             assert_eq!(flags(&listener), wanted, "nothing is changed");
             listener.local_addr().unwrap().port()
         })
     };
     // The second one is asked for first, and what is not of the role is passed over.
-    assert_eq!(get(&mut inherited, is::port(two)).unwrap(), two);
-    assert_eq!(get(&mut inherited, is::inet()).unwrap(), one);
-    let error = get(&mut inherited, is::ipv4()).unwrap_err();
+    assert_eq!(get(is::port(two)).unwrap(), two);
+    assert_eq!(get(is::inet()).unwrap(), one);
+    let error = get(is::ipv4()).unwrap_err();
     assert_eq!(error.exit(), Exit::Config);
     assert_eq!(
         error.to_string(),
         "what was handed over as web is unix-stream, not ((TCP and listening) and IPv4)"
     );
-    let web = Sockets::of(&mut inherited).get("web").unix_listener();
+    let web = sockets.get("web").unix_listener();
     assert!(!web.unwrap().has_made_a_file());
     // A socket of datagrams does not listen, and is what was asked for.
-    let db = Sockets::of(&mut inherited).get("db").udp_socket();
+    let db = sockets.get("db").udp_socket();
     assert!(db.is_ok());
     assert!(matches!(
-        Sockets::of(&mut inherited).get("db").udp_socket(),
+        sockets.get("db").udp_socket(),
         Err(SocketError::Missing { .. })
     ));
 }
 
 #[test]
 fn the_only_one_without_a_name_is_the_one() {
-    let mut inherited = Inherited::made(vec![(UNKNOWN, tcp())]);
-    let wrong = Sockets::of(&mut inherited).get("web").udp_socket();
+    let sockets = made(vec![(UNKNOWN, tcp())]);
+    let wrong = sockets.get("web").udp_socket();
     assert!(matches!(wrong, Err(SocketError::Unfit { .. })));
-    assert!(
-        Sockets::of(&mut inherited)
-            .get("web")
-            .tcp_listener()
-            .is_ok()
-    );
-    let mut two = Inherited::made(vec![(UNKNOWN, tcp()), (UNKNOWN, tcp())]);
-    let none = Sockets::of(&mut two).get("web").tcp_listener();
+    assert!(sockets.get("web").tcp_listener().is_ok());
+    let two = made(vec![(UNKNOWN, tcp()), (UNKNOWN, tcp())]);
+    let none = two.get("web").tcp_listener();
     assert!(matches!(none, Err(SocketError::Missing { .. })));
 }
 
 #[test]
 fn what_does_not_block_is_asked_for() {
     let listener = tcp();
-    let mut inherited = Inherited::made(vec![("web", listener)]);
-    let web = Sockets::of(&mut inherited).get("web").nonblocking();
+    let sockets = made(vec![("web", listener)]);
+    let web = sockets.get("web").nonblocking();
     let web = web.tcp_listener().unwrap();
     assert_eq!(web.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     let bind = || {
-        let mut none = Inherited::default();
-        let want = Sockets::of(&mut none).get("web").or_bind("udp:127.0.0.1:0");
+        let want = none().get("web").or_bind("udp:127.0.0.1:0");
         (
             flags(want.udp_socket().unwrap()),
             flags(
-                Sockets::of(&mut none)
+                none()
                     .get("web")
                     .or_bind("udp:127.0.0.1:0")
                     .nonblocking()
@@ -122,8 +121,8 @@ fn what_does_not_block_is_asked_for() {
 fn an_address_is_of_the_kind_that_was_asked_for() {
     let bind = |address: &str| {
         // Even where what was handed over makes it needless.
-        let mut inherited = Inherited::made(vec![("web", tcp())]);
-        let want = Sockets::of(&mut inherited).get("web").or_bind(address);
+        let sockets = made(vec![("web", tcp())]);
+        let want = sockets.get("web").or_bind(address);
         want.tcp_listener().unwrap_err().to_string()
     };
     assert_eq!(bind("udp:80"), "udp:80 is not a listening TCP socket");
@@ -150,8 +149,7 @@ fn both_families_or_one_of_them() {
         return;
     }
     let bind = |only| {
-        let mut none = Inherited::default();
-        let want = Sockets::of(&mut none).get("web").or_bind("tcp:0");
+        let want = none().get("web").or_bind("tcp:0");
         want.only_v6(only).tcp_listener().unwrap()
     };
     let reach = |listener: &TcpListener| {
@@ -165,8 +163,7 @@ fn both_families_or_one_of_them() {
 #[test]
 fn a_port_is_bound_again_and_shared_only_if_asked() {
     let bind = |address: &str, shared| {
-        let mut none = Inherited::default();
-        let want = Sockets::of(&mut none).get("web").or_bind(address);
+        let want = none().get("web").or_bind(address);
         want.reuse_port(shared).tcp_listener()
     };
     let first = bind("tcp:127.0.0.1:0", true).unwrap();

@@ -7,6 +7,7 @@ use crate::notify::Notify;
 use crate::options::Options;
 use crate::pidfile::Pidfile;
 use crate::shared::{Parts, Shared};
+use crate::sockets::Sockets;
 use crate::told::{self, Told, Waiting};
 use crate::{Activation, Context, Error, Exit, Result};
 use eudaemon_sys::descriptor::{self, Kind};
@@ -83,7 +84,7 @@ impl Opened {
     }
 
     /// Everything goes to the running service.
-    pub fn parts(&mut self, plan: Plan, waiting: Waiting) -> Parts {
+    pub fn parts(&mut self, plan: Plan, waiting: Waiting, sockets: Sockets) -> Parts {
         let log = self.log().clone();
         let waiting = Waiting {
             shell: self.shell.take(),
@@ -101,6 +102,7 @@ impl Opened {
             told,
             health: crate::health::Health::new(),
             log,
+            sockets,
             root: plan.root,
             activation: plan.activation,
             options: plan.options,

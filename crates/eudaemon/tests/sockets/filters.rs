@@ -1,8 +1,7 @@
 //! Each filter says of each descriptor what the call of `libsystemd` says that it names.
 
-use crate::{Scratch, skip, want};
-use eudaemon::inherited::Inherited;
-use eudaemon::sockets::{Filter, Sockets, is};
+use crate::{Scratch, none, skip, want};
+use eudaemon::sockets::{Filter, is};
 use eudaemon_sys::hand::{self, Handed};
 use std::fs::File;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -77,7 +76,6 @@ impl Drop for Queues {
 #[test]
 fn each_filter_says_what_libsystemd_says() {
     let scratch = Scratch::new();
-    let mut none = Inherited::default();
     let name = format!("eud-filters-{}", std::process::id());
     let tcp4 = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = tcp4.local_addr().unwrap().port();
@@ -85,11 +83,9 @@ fn each_filter_says_what_libsystemd_says() {
     let stream = scratch.path("stream");
     let unix = UnixListener::bind(&stream).unwrap();
     let datagram = UnixDatagram::bind(scratch.path("datagram")).unwrap();
-    let named = Sockets::of(&mut none)
-        .get("x")
-        .or_bind(format!("unix:@{name}"));
+    let named = none().get("x").or_bind(format!("unix:@{name}"));
     let named = named.unix_listener().unwrap().keep();
-    let packets = want(&mut none, "seqpacket", &scratch.path("packets"));
+    let packets = want("seqpacket", &scratch.path("packets"));
     let packets = packets.seqpacket().unwrap().keep();
     let (file, fifo) = (scratch.path("file"), scratch.path("fifo"));
     std::fs::write(&file, "").unwrap();
@@ -121,9 +117,9 @@ fn each_filter_says_what_libsystemd_says() {
         File::open("/").unwrap().into(),
     ];
     for (address, port) in [("tcp:[::]:0", false), ("tcp:0.0.0.0:0", true)] {
-        let want = Sockets::of(&mut none).get("x").or_bind(address);
+        let want = none().get("x").or_bind(address);
         match want.reuse_port(port).tcp_listener() {
-            Ok(listener) => fds.push(listener.into()),
+            Ok(listener) => fds.push(listener.keep().into()),
             Err(error) => skip(&format!("{address}: {error}")),
         }
     }

@@ -47,9 +47,14 @@ impl Drop for Scratch {
 }
 
 /// A socket nobody handed over, at `KIND:PATH`.
-fn want<'a>(none: &'a mut Inherited, kind: &str, path: &Path) -> Want<'a> {
+fn want(kind: &str, path: &Path) -> Want {
     let address = format!("{kind}:{}", path.display());
-    Sockets::of(none).get("web").or_bind(address)
+    none().get("web").or_bind(address)
+}
+
+/// A set to which nothing was handed over.
+fn none() -> Sockets {
+    Sockets::of(Inherited::default())
 }
 
 /// Says that something is not tried here; fails where everything has to be.

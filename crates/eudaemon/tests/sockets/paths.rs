@@ -2,7 +2,6 @@
 
 use crate::{Scratch, skip, want};
 use eudaemon::Exit;
-use eudaemon::inherited::Inherited;
 use eudaemon::sockets::{Bound, SocketError, Unlink};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -11,8 +10,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 fn listen(path: &Path, policy: Unlink) -> Result<Bound<UnixListener>, SocketError> {
-    let mut none = Inherited::default();
-    want(&mut none, "unix", path).unlink(policy).unix_listener()
+    want("unix", path).unlink(policy).unix_listener()
 }
 
 const POLICIES: [Unlink; 5] = [
@@ -139,10 +137,7 @@ fn it_is_not_removed_while_a_successor_listens() {
         drop(successor);
         std::fs::remove_file(&path).unwrap();
     }
-    let mut none = Inherited::default();
-    let ours = want(&mut none, "unix-dgram", &path)
-        .unix_datagram()
-        .unwrap();
+    let ours = want("unix-dgram", &path).unix_datagram().unwrap();
     let successor = ours.try_clone().unwrap();
     drop(ours);
     let client = UnixDatagram::unbound().unwrap();
@@ -210,8 +205,7 @@ fn mode_and_owner_are_set_without_a_moment_between() {
             && (rounds < 300 || seen.load(Ordering::Relaxed) < 300)
         {
             rounds += 1;
-            let mut none = Inherited::default();
-            let want = want(&mut none, "unix-dgram", &path).mode(0o666);
+            let want = want("unix-dgram", &path).mode(0o666);
             let socket = want.owner(1234, 1235).unix_datagram();
             last = std::fs::symlink_metadata(&path).ok();
             drop(socket);

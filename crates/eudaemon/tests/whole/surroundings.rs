@@ -88,7 +88,7 @@ pub fn play(role: &str) -> ExitCode {
     match role {
         // Makes a file where it is, and says what it found.
         "surrounded" => Builder::new("surrounded").run(|cx| {
-            let third = cx.inherited().take_named("third");
+            let third = cx.sockets().get("third").owned().ok();
             Ok(move |cx: Running| {
                 std::fs::write(folder().join("made"), "").during(|| "unable to make a file")?;
                 let directory =
@@ -124,7 +124,7 @@ pub fn play(role: &str) -> ExitCode {
         // Starts itself once more from another directory.
         "succeeded" => Builder::new("succeeded").run(|cx| {
             let activation = cx.activation().clone();
-            let predecessor = Predecessor::of(&activation, cx.inherited());
+            let predecessor = Predecessor::in_service(&activation, cx.sockets());
             Ok(move |cx: Running| {
                 if predecessor.generation() == 0 {
                     std::env::set_current_dir("/").during(|| "unable to leave")?;

@@ -1,0 +1,508 @@
+//! The set: what was handed over and nobody asked for yet, and what is served.
+
+use super::bound::{Bound, Made};
+use super::{BACKLOG, Filter, Generation, SocketError, Want, is};
+use crate::inherited::{Inherited, Kind, meant};
+use crate::{Context, Error, Exit, Result as MainResult};
+use eudaemon_core::address::{Address, Kind as Transport, Place};
+use eudaemon_core::listen;
+use eudaemon_sys::{bind, descriptor};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The sockets of a service: what was handed over and nobody asked for yet, and a copy of each that is served, which a successor
+/// is given. Cheap to clone; every clone is the same set. Any thread may use it.
+///
+/// What is served is in it as long as its [`Bound`] or its [`Export`] lives, and no longer.
+#[derive(Clone)]
+pub struct Sockets {
+    is_activated: bool,
+    pool: Arc<Mutex<Vec<Active>>>,
+    // Locked after `pool` where both are.
+    table: Arc<Mutex<Table>>,
+}
+
+/// What the set has a copy of because somebody said so. Dropped, the copy is closed.
+#[derive(Debug)]
+#[must_use = "dropped, the set forgets it"]
+pub struct Export {
+    table: Weak<Mutex<Table>>,
+    id: u64,
+}
+
+/// A descriptor that was handed over and that nobody has asked for yet, as [`Sockets::inherited`] tells it.
+#[derive(Clone, Debug)]
+pub struct Described {
+    name: String,
+    kind: Kind,
+    is_listening: bool,
+}
+
+/// Where something in the set is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A manager handed it over.
+    Manager,
+    /// This program bound it here, or the one this one follows.
+    Bound(Address),
+    /// This program opened it by itself, and exported it.
+    Exported,
+}
+
+impl Origin {
+    /// As it is told to a successor: `manager`, `exported`, or the address.
+    #[allow(dead_code, reason = "a handover tells it")]
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Origin::Manager => "manager".to_owned(),
+            Origin::Exported => "exported".to_owned(),
+            Origin::Bound(address) => address.to_string(),
+        }
+    }
+
+    /// What such a text says; `None` if it says nothing.
+    #[allow(dead_code, reason = "a successor reads it")]
+    pub(crate) fn parse(text: &str) -> Option<Origin> {
+        match text {
+            "manager" => Some(Origin::Manager),
+            "exported" => Some(Origin::Exported),
+            address => Address::parse(address).ok().map(Origin::Bound),
+        }
+    }
+}
+
+/// A descriptor of the set.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub name: String,
+    // Before the file: while it is open, somebody receives.
+    pub fd: OwnedFd,
+    pub origin: Origin,
+    pub file: Option<Arc<Made>>,
+    /// Its place in the order in which everything is handed on: what is claimed keeps the one it had.
+    place: u64,
+}
+
+/// What is served.
+#[derive(Debug, Default)]
+struct Table {
+    /// By place, and then by id.
+    entries: Vec<(u64, Active)>,
+    next_id: u64,
+    next_place: u64,
+}
+
+impl Sockets {
+    /// A set of what was handed over.
+    #[must_use]
+    pub fn of(inherited: Inherited) -> Sockets {
+        let passed = inherited.into_passed();
+        Sockets::of_all(passed.into_iter().map(|passed| {
+            let (name, fd) = passed.into_parts();
+            Active::new(name, fd, Origin::Manager, None)
+        }))
+    }
+
+    /// A set of what another process served.
+    pub(crate) fn of_all(handed: impl IntoIterator<Item = Active>) -> Sockets {
+        let place = |(place, one)| Active { place, ..one };
+        let pool: Vec<Active> = (0..).zip(handed).map(place).collect();
+        let is_activated = pool.iter().any(Active::is_a_managers);
+        let next_place = pool.last().map_or(0, |last| last.place + 1);
+        Sockets {
+            is_activated,
+            pool: Arc::new(Mutex::new(pool)),
+            table: Arc::new(Mutex::new(Table {
+                next_place,
+                ..Table::default()
+            })),
+        }
+    }
+
+    /// The one of this name. It is also the only one that was handed over, if that has no name.
+    pub fn get(&self, name: &str) -> Want {
+        Want::new(self.clone(), name)
+    }
+
+    /// Whether a manager handed anything over, asked for or not.
+    #[must_use]
+    pub fn is_activated(&self) -> bool {
+        self.is_activated
+    }
+
+    /// The names of what was handed over and nobody has asked for yet, in order, as often as they were given.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let pool = held(&self.pool);
+        let open = pool.iter().filter(|one| !one.is_reserved());
+        open.map(|one| one.name.clone()).collect()
+    }
+
+    /// What was handed over and nobody has asked for yet, in order, if the filter admits it.
+    ///
+    /// # Errors
+    /// The kernel does not say what it is.
+    pub fn inherited(&self, filter: &Filter) -> io::Result<Vec<Described>> {
+        let mut found = Vec::new();
+        for one in held(&self.pool).iter().filter(|one| !one.is_reserved()) {
+            if filter.admits(&one.fd)? {
+                found.push(Described {
+                    name: one.name.clone(),
+                    kind: descriptor::kind(&one.fd)?,
+                    is_listening: descriptor::is_listening(&one.fd)?,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// A listening TCP socket: the one that was handed over under this name, or one bound here, at the first address that can be
+    /// had. What [`Want::or_bind`] does not do, the names of hosts are looked up, if nothing was handed over.
+    ///
+    /// # Errors
+    /// The address cannot be found or bound, with the address in the words; what was handed over is something else.
+    /// [`Exit::Unavailable`] if the address is in use.
+    pub fn tcp_listener(
+        &self,
+        name: &str,
+        address: impl ToSocketAddrs + fmt::Display,
+    ) -> MainResult<Bound<TcpListener>> {
+        check(name)?;
+        let attempt = || format!("unable to listen at {address}");
+        let mut found: Option<Vec<SocketAddr>> = None;
+        let mut addresses = || -> io::Result<Vec<SocketAddr>> {
+            if found.is_none() {
+                found = Some(address.to_socket_addrs()?.collect());
+            }
+            Ok(found.clone().unwrap_or_default())
+        };
+        let filter = is::tcp() & is::listening();
+        let claimed = self.claim(name, Some(&filter), |at| {
+            let wanted = addresses().unwrap_or_default();
+            at.kind == Transport::Stream && at.ip().is_some_and(|at| wanted.contains(&at))
+        })?;
+        if let Some(claimed) = claimed {
+            return Ok(claimed.map(TcpListener::from));
+        }
+        let addresses = addresses();
+        let addresses = addresses
+            .map_err(|error| Error::from(error).class(Exit::Config))
+            .during(attempt)?;
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for at in addresses {
+            let socket = bind::ip(Transport::Stream, at, bind::Options::default());
+            match socket.and_then(|socket| bind::listen(&socket, BACKLOG).map(|()| socket)) {
+                Ok(socket) => {
+                    let origin = Origin::Bound(Address {
+                        kind: Transport::Stream,
+                        place: Place::Ip(at),
+                    });
+                    let bound = self.serve(name, socket, origin, None)?;
+                    return Ok(bound.map(TcpListener::from));
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last).during(attempt)
+    }
+
+    /// Has a successor given a copy of this under this name, for as long as what is returned lives. For what was not had from
+    /// this set: a [`Bound`] is in it already.
+    ///
+    /// Names may be given twice, and may be empty; what is handed on keeps the order in which it came into the set.
+    ///
+    /// # Errors
+    /// [`SocketError::Name`], [`SocketError::Reserved`]; [`SocketError::Copy`] if there is no room for another descriptor.
+    pub fn export(&self, name: &str, object: &impl AsFd) -> Result<Export, SocketError> {
+        check(name)?;
+        let copy = object.as_fd().try_clone_to_owned();
+        let copy = copy.map_err(SocketError::Copy)?;
+        let one = Active::new(name.to_owned(), copy, Origin::Exported, None);
+        Ok(self.add(one, None))
+    }
+
+    /// Closes every copy of this name that the set has, asked for or not; how many there were. Whoever has the sockets
+    /// themselves keeps them.
+    pub fn forget(&self, name: &str) -> usize {
+        self.drop_where(|one| Ok(!one.is_reserved() && one.name == name))
+            .unwrap_or(0)
+    }
+
+    /// Closes every copy of this open file that the set has, under whichever names; how many there were. What merely is bound
+    /// at the same place is another one.
+    ///
+    /// # Errors
+    /// The kernel does not say whether two descriptors are copies of one another. Nothing is closed then. Of sockets it always
+    /// says it; of others since Linux 6.10, or by `kcmp(2)`.
+    pub fn forget_object(&self, object: &impl AsFd) -> io::Result<usize> {
+        self.drop_where(|one| descriptor::is_same(&one.fd, object))
+    }
+
+    /// Closes what was handed over and nobody asked for; the names, in order. The library does that when `init` has ended.
+    pub fn cleanup(&self) -> Vec<String> {
+        let names = self.names();
+        let gone = std::mem::take(&mut *held(&self.pool));
+        drop(gone);
+        names
+    }
+
+    /// Begins a new configuration in this process, without a moment at which a client is refused.
+    ///
+    /// What is served now can be had from the [`Generation`] by its name, as if it had been handed over, and what is new is bound,
+    /// before the old configuration is touched. What this program bound itself is had again only by who asks for the same
+    /// address, or for none: another address is another socket. It is had as it is: its mode, owner and backlog are the old
+    /// ones.
+    ///
+    /// # Errors
+    /// [`SocketError::Copy`]: there is no room for the copies.
+    pub fn reset(&self) -> Result<Generation, SocketError> {
+        let pool = self.active().map_err(SocketError::Copy)?;
+        Ok(Generation::of(Sockets {
+            is_activated: self.is_activated,
+            pool: Arc::new(Mutex::new(pool)),
+            table: Arc::clone(&self.table),
+        }))
+    }
+
+    /// A copy of everything that is served, in the order in which it came into the set: each open socket once for each of its
+    /// names.
+    pub(crate) fn active(&self) -> io::Result<Vec<Active>> {
+        let table = held(&self.table);
+        let mut all: Vec<Active> = Vec::with_capacity(table.entries.len());
+        for (_, one) in &table.entries {
+            // What the kernel does not know to be the same is handed on twice: that loses nothing.
+            let is_there = all.iter().any(|there| {
+                there.name == one.name && descriptor::is_same(&there.fd, &one.fd).unwrap_or(false)
+            });
+            if !is_there {
+                all.push(one.copy()?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes out what was handed over under a name, one that the library keeps for itself too. It is served by nobody then.
+    #[allow(dead_code, reason = "stored state is taken by this")]
+    pub(crate) fn take(&self, name: &str) -> Vec<Active> {
+        let mut pool = held(&self.pool);
+        pool.extract_if(.., |one| one.name == name).collect()
+    }
+
+    /// Claims what is meant by a name, if the filter admits it. `suits` is asked of what this program bound itself.
+    pub(super) fn claim(
+        &self,
+        name: &str,
+        filter: Option<&Filter>,
+        mut suits: impl FnMut(&Address) -> bool,
+    ) -> Result<Option<Bound<OwnedFd>>, SocketError> {
+        let mut pool = held(&self.pool);
+        let mut unfit: Option<Kind> = None;
+        for at in pool_meant(&pool, name) {
+            let Some(one) = pool.get(at) else { continue };
+            if matches!(&one.origin, Origin::Bound(address) if !suits(address)) {
+                continue;
+            }
+            let fits = filter.map_or(Ok(true), |filter| filter.admits(&one.fd));
+            if !fits.map_err(SocketError::Look)? {
+                unfit.get_or_insert(descriptor::kind(&one.fd).map_err(SocketError::Look)?);
+                continue;
+            }
+            // In both for a moment, and at no moment in none.
+            let mut copy = one.copy().map_err(SocketError::Copy)?;
+            name.clone_into(&mut copy.name);
+            let place = Some(copy.place);
+            let export = self.add(copy, place);
+            let one = pool.remove(at);
+            return Ok(Some(Bound {
+                socket: one.fd,
+                export: Some(export),
+                file: one.file,
+            }));
+        }
+        match (unfit, filter) {
+            (Some(is), Some(filter)) => Err(SocketError::Unfit {
+                name: name.to_owned(),
+                is,
+                wanted: filter.to_string(),
+            }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Serves what this program bound.
+    pub(super) fn serve(
+        &self,
+        name: &str,
+        socket: OwnedFd,
+        origin: Origin,
+        file: Option<Made>,
+    ) -> Result<Bound<OwnedFd>, SocketError> {
+        // First, so that an error closes the socket before it removes the file.
+        let mut bound = Bound {
+            socket,
+            export: None,
+            file: file.map(Arc::new),
+        };
+        let copy = bound.socket.try_clone().map_err(SocketError::Copy)?;
+        let one = Active::new(name.to_owned(), copy, origin, bound.file.clone());
+        bound.export = Some(self.add(one, None));
+        Ok(bound)
+    }
+
+    fn add(&self, one: Active, place: Option<u64>) -> Export {
+        Export {
+            id: held(&self.table).add(one, place),
+            table: Arc::downgrade(&self.table),
+        }
+    }
+
+    fn drop_where(
+        &self,
+        mut is_meant: impl FnMut(&Active) -> io::Result<bool>,
+    ) -> io::Result<usize> {
+        let mut pool = held(&self.pool);
+        let mut table = held(&self.table);
+        let unclaimed: io::Result<Vec<bool>> = pool.iter().map(&mut is_meant).collect();
+        let served = table.entries.iter().map(|(_, one)| is_meant(one));
+        let served: io::Result<Vec<bool>> = served.collect();
+        let (mut unclaimed, mut served) = (unclaimed?.into_iter(), served?.into_iter());
+        let mut next = |_: &mut Active| unclaimed.next().unwrap_or(false);
+        let mut gone: Vec<Active> = pool.extract_if(.., &mut next).collect();
+        let mut next = |_: &mut (u64, Active)| served.next().unwrap_or(false);
+        gone.extend(table.entries.extract_if(.., &mut next).map(|(_, one)| one));
+        // A file may be removed with one of them, which takes a while.
+        drop((pool, table));
+        Ok(gone.len())
+    }
+}
+
+impl Active {
+    /// One that comes to the end of the order.
+    pub(crate) fn new(
+        name: String,
+        fd: OwnedFd,
+        origin: Origin,
+        file: Option<Arc<Made>>,
+    ) -> Active {
+        Active {
+            name,
+            fd,
+            origin,
+            file,
+            place: 0,
+        }
+    }
+
+    fn copy(&self) -> io::Result<Active> {
+        Ok(Active {
+            name: self.name.clone(),
+            fd: self.fd.try_clone()?,
+            origin: self.origin.clone(),
+            file: self.file.clone(),
+            place: self.place,
+        })
+    }
+
+    fn is_reserved(&self) -> bool {
+        listen::is_reserved(&self.name)
+    }
+
+    fn is_a_managers(&self) -> bool {
+        self.origin == Origin::Manager && !self.is_reserved()
+    }
+}
+
+impl Table {
+    fn add(&mut self, one: Active, place: Option<u64>) -> u64 {
+        let place = place.unwrap_or_else(|| {
+            self.next_place += 1;
+            self.next_place - 1
+        });
+        let id = self.next_id;
+        self.next_id += 1;
+        let at = self
+            .entries
+            .partition_point(|(_, there)| there.place <= place);
+        self.entries.insert(at, (id, Active { place, ..one }));
+        id
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Active> {
+        let at = self.entries.iter().position(|(there, _)| *there == id)?;
+        Some(self.entries.remove(at).1)
+    }
+}
+
+impl Described {
+    /// The name; `unknown` if the manager told none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether connections are accepted from it.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.is_listening
+    }
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        if let Some(table) = self.table.upgrade() {
+            let gone = held(&table).remove(self.id);
+            // Closed when the table is free again: a file may be removed with it.
+            drop(gone);
+        }
+    }
+}
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |of: &mut dyn Iterator<Item = &Active>| -> Vec<String> {
+            of.map(|one| one.name.clone()).collect()
+        };
+        let pool = names(&mut held(&self.pool).iter());
+        let active = names(&mut held(&self.table).entries.iter().map(|(_, one)| one));
+        to.debug_struct("Sockets")
+            .field("unclaimed", &pool)
+            .field("active", &active)
+            .finish()
+    }
+}
+
+/// Whether a stranger may use this name.
+pub(super) fn check(name: &str) -> Result<(), SocketError> {
+    let name = name.to_owned();
+    match (listen::is_good_name(&name), listen::is_reserved(&name)) {
+        (false, _) => Err(SocketError::Name { name }),
+        (true, true) => Err(SocketError::Reserved { name }),
+        (true, false) => Ok(()),
+    }
+}
+
+/// The places of what is meant by a name that is not reserved.
+fn pool_meant(pool: &[Active], name: &str) -> Vec<usize> {
+    let open = pool
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| !one.is_reserved());
+    let (places, names): (Vec<usize>, Vec<&str>) =
+        open.map(|(at, one)| (at, one.name.as_str())).unzip();
+    let meant = meant(name, names.into_iter()).into_iter();
+    meant.filter_map(|at| places.get(at).copied()).collect()
+}
+
+fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A filter that panics leaves all as it was.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}

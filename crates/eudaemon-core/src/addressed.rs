@@ -38,6 +38,7 @@ pub const VARIABLES: &[Row] = &[
     ("DINIT_CS_FD", TheProcess),
     // Ours, for a program that is executed again.
     (crate::detach::VARIABLE, TheProcess),
+    (crate::handover::VARIABLE, TheProcess),
     // Which process this is.
     ("SYSTEMD_EXEC_PID", TheProcess),
     ("MAINPID", TheProcess),

@@ -21,6 +21,7 @@ pub mod detach;
 pub mod elf;
 pub mod environment;
 pub mod exit;
+pub mod handover;
 pub mod health;
 pub mod journal;
 pub mod level;

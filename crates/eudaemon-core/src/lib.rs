@@ -15,6 +15,7 @@ pub mod account;
 pub mod address;
 pub mod addressed;
 pub mod capability;
+pub mod certificate;
 pub mod control;
 pub mod definition;
 pub mod detach;

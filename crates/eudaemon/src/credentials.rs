@@ -92,6 +92,11 @@ impl Credentials {
                 path: None,
             });
         };
+        Credentials::within(path)
+    }
+
+    /// Those of this directory.
+    pub(crate) fn within(path: PathBuf) -> Result<Credentials, CredentialError> {
         if !path.is_absolute() {
             let source = io::ErrorKind::InvalidInput.into();
             return Err(CredentialError::Directory { path, source });
@@ -144,6 +149,12 @@ impl Credentials {
         found.ok_or_else(|| CredentialError::Missing(name.to_owned()))
     }
 
+    /// The directory, if one was named.
+    #[cfg(feature = "tls")]
+    pub(crate) fn path(&self) -> Option<&std::path::Path> {
+        self.path.as_deref()
+    }
+
     /// The names of all that were handed over, in order; what could not be asked for is left out.
     ///
     /// # Errors
@@ -187,7 +198,7 @@ pub struct Secret {
 
 impl Secret {
     /// `None` if there are more than [`MOST`] bytes.
-    fn read(mut file: File) -> io::Result<Option<Secret>> {
+    pub(crate) fn read(mut file: File) -> io::Result<Option<Secret>> {
         let told = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         if told > MOST {
             return Ok(None);

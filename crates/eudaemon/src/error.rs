@@ -100,6 +100,10 @@ fn class(error: &(dyn StdError + 'static)) -> Exit {
     if let Some(error) = error.downcast_ref::<crate::sandbox::SandboxError>() {
         return error.exit();
     }
+    #[cfg(feature = "tls")]
+    if let Some(error) = error.downcast_ref::<crate::tls::TlsError>() {
+        return error.exit();
+    }
     if error.is::<logging::LogError>() || error.is::<crate::detach::DetachError>() {
         return Exit::Config;
     }

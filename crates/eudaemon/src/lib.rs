@@ -83,6 +83,8 @@
 //! | `sandbox` | what a service needs, enforced by Landlock and seccomp | `landlock`, `seccompiler` |
 //! | `debug-server` | `/livez`, `/readyz`, `/metrics`, `/debug/…` on a private socket | `httparse` |
 //! | `profile` | a CPU profile for pprof | |
+//! | `tls` | certificates of a TLS server, from credentials or files | `rustls`, `ring` |
+//! | `tls-tokio` | the same for a `run` that is a future | `tokio-rustls` |
 //! | `testing` | a service manager in a box, for a daemon's own tests | |
 //!
 //! # Platforms
@@ -107,6 +109,7 @@ pub mod debug;
 mod descriptors;
 pub mod detach;
 pub mod directories;
+pub mod drain;
 pub mod error;
 pub mod exit;
 #[cfg(doc)]
@@ -141,6 +144,8 @@ mod stop;
 pub mod successor;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod told;
 
 pub use activation::Activation;

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long a loop may be silent when no manager says how long.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long nothing is accepted when the process, or the machine, has no descriptor left.
-const EXHAUSTED: Duration = Duration::from_millis(100);
+pub(crate) const EXHAUSTED: Duration = Duration::from_millis(100);
 
 const STOP: u64 = 0;
 const LISTENER: u64 = 1;
@@ -25,7 +25,7 @@ impl Listener for TcpListener {}
 impl Listener for UnixListener {}
 impl<L: Listener> Listener for Bound<L> {}
 
-mod sealed {
+pub(crate) mod sealed {
     use std::io;
 
     pub trait Accept {
@@ -133,7 +133,7 @@ impl Running {
 }
 
 /// The connection is gone again, or never was one: the next may be better. Source: `accept(2)`, "Error handling".
-fn is_the_peers(error: &io::Error) -> bool {
+pub(crate) fn is_the_peers(error: &io::Error) -> bool {
     use eudaemon_sys::errno as number;
     matches!(
         error.raw_os_error(),
@@ -153,7 +153,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 }
 
 /// There is no room for one more. Source: `accept(2)`.
-fn is_exhausted(error: &io::Error) -> bool {
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     use eudaemon_sys::errno as number;
     matches!(
         error.raw_os_error(),

@@ -1,0 +1,150 @@
+//! A web server whose restart nobody notices: HTTP/1.1 and HTTP/2, plain and over TLS.
+//!
+//! By hand it listens at 8080, and with `--cert FILE --key FILE` at 8443 too; under a manager at the sockets it is handed as
+//! `http` and `https`, with the credentials `cert` and `key`. HUP reads its settings and certificates again; USR2 replaces the process.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/` | the greeting, and which process it is |
+//! | `/bytes/N` | that many |
+//! | `/slow/MS` | after so many milliseconds |
+
+mod answers;
+mod connection;
+mod settings;
+
+use answers::Answers;
+use eudaemon::drain::Connections;
+use eudaemon::tls::Tls;
+use eudaemon::{AsyncService, Event, Init, Manifest, Result, Running};
+use settings::Settings;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+#[derive(clap::Args)]
+struct Words {
+    /// The file of settings: lines of `http = ADDRESS`, `https = ADDRESS`, `greeting = WORDS`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The server's certificate and those that lead to a root, in PEM.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its key, in PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+/// A socket, and what is spoken at it.
+struct Door {
+    listener: TcpListener,
+    tls: Option<Tls>,
+}
+
+struct Web {
+    words: Words,
+    settings: Settings,
+    tls: Option<Tls>,
+    doors: Vec<Door>,
+}
+
+impl AsyncService for Web {
+    type Config = Words;
+    const NAME: &'static str = "https";
+
+    fn manifest() -> Manifest {
+        Manifest::new(Self::NAME).reloading()
+    }
+
+    fn check(words: &Words) -> Result<()> {
+        Settings::read(words.config.as_deref()).map(drop)
+    }
+
+    fn init(words: Words, cx: &mut Init<'_>) -> Result<Web> {
+        let settings = Settings::read(words.config.as_deref())?;
+        let tls = match (&words.cert, &words.key) {
+            (Some(cert), Some(key)) => Some(Tls::from_files(cert, key)?),
+            _ if cx.credentials().get("cert")?.is_some() => {
+                Some(Tls::from_credentials(cx.credentials(), "cert", "key")?)
+            }
+            _ => None,
+        };
+        let tls = tls.map(|tls| tls.alpn(["h2", "http/1.1"]));
+        for remark in tls.iter().flat_map(Tls::remarks) {
+            cx.log().warning(remark);
+        }
+        let doors = doors(&settings, tls.as_ref(), cx)?;
+        Ok(Web {
+            words,
+            settings,
+            tls,
+            doors,
+        })
+    }
+
+    async fn run(self, mut cx: Running) -> Result<()> {
+        let connections = Connections::until(cx.stop());
+        let answers = Arc::new(Answers::new(self.settings));
+        let mut _serving = serve(self.doors, &connections, &answers)?;
+        cx.ready();
+        while let Event::Reload(reload) = cx.next_event().await {
+            let read = || -> Result<()> {
+                let settings = Settings::read(self.words.config.as_deref())?;
+                self.tls.as_ref().map_or(Ok(()), Tls::reload)?;
+                answers.change(settings);
+                Ok(())
+            };
+            match read() {
+                Ok(()) => reload.done(),
+                Err(error) => reload.failed(error),
+            }
+        }
+        match connections.finish().await {
+            0 => {}
+            left => cx.log().warning(format_args!("{left} connections are cut")),
+        }
+        Ok(())
+    }
+}
+
+/// Opens what is listened at.
+fn doors(settings: &Settings, tls: Option<&Tls>, cx: &mut Init<'_>) -> Result<Vec<Door>> {
+    let mut doors = Vec::new();
+    let mut open = |name, address: &str, tls| -> Result<()> {
+        let want = cx.sockets().get(name).or_bind(address).nonblocking();
+        let listener = want.tcp_listener()?;
+        doors.push(Door { listener, tls });
+        Ok(())
+    };
+    open("http", &settings.http, None)?;
+    if let Some(tls) = tls {
+        open("https", &settings.https, Some(tls.clone()))?;
+    }
+    Ok(doors)
+}
+
+/// Accepts until the service is to stop, or what is returned is dropped.
+fn serve(
+    doors: Vec<Door>,
+    connections: &Connections,
+    answers: &Arc<Answers>,
+) -> Result<JoinSet<std::io::Result<()>>> {
+    let mut accepting = JoinSet::new();
+    for Door { listener, tls } in doors {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let (connections, answers) = (connections.clone(), Arc::clone(answers));
+        accepting.spawn(async move {
+            while let Some((stream, connection)) = connections.accept(&listener).await? {
+                let (tls, answers) = (tls.clone(), Arc::clone(&answers));
+                tokio::spawn(connection::serve(stream, tls, connection, answers));
+            }
+            Ok(())
+        });
+    }
+    Ok(accepting)
+}
+
+fn main() -> std::process::ExitCode {
+    eudaemon::main_async::<Web>()
+}

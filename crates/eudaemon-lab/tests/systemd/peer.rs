@@ -2,6 +2,7 @@
 //! and its manager say to each other. Where libsystemd can be asked the same (`control.py`), it is.
 
 mod handover;
+mod kinds;
 mod life;
 mod plain;
 mod start;

@@ -24,7 +24,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use wires::{Client, Wire};
+use wires::{Client, Datagrams, Sender, Wire};
 
 /// How the loop goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,14 @@ enum Life {
     /// Only this one connection, until its end.
     OneConnection,
     Over(u8),
+}
+
+/// Who asks, and is answered.
+enum Asker {
+    /// The one at this place.
+    Client(usize),
+    /// Whoever sent this to the socket.
+    Datagram(Datagrams, Sender),
 }
 
 /// Everything the peer has.
@@ -218,10 +226,8 @@ impl Peer {
                 let Some((request, sender)) = socket.receive()? else {
                     return Ok(());
                 };
-                let socket = socket.another()?;
-                if let Some(answer) = self.answer(&request)? {
-                    socket.answer(&answer, &sender);
-                }
+                let asker = Asker::Datagram(socket.another()?, sender);
+                self.attend_to(&request, &asker)?;
             }
             Wire::Listener(listener) => self.clients.extend(listener.accept()?),
         }
@@ -234,16 +240,34 @@ impl Peer {
             return Ok(());
         };
         for request in client.requests() {
-            if request == "mainpid" {
-                return self.hand_to_a_child(at);
+            self.attend_to(&request, &Asker::Client(at))?;
+            if matches!(self.life, Life::Over(_)) {
+                break;
             }
-            let answer = self.answer(&request)?;
-            if let (Some(client), Some(answer)) = (self.clients.get_mut(at), answer) {
-                client.say(&answer);
-            }
-            self.after_the_answer(&request)?;
         }
         Ok(())
+    }
+
+    /// Does what is asked, and answers whoever asks.
+    fn attend_to(&mut self, request: &str, asker: &Asker) -> Result<()> {
+        if request == "mainpid" {
+            return self.hand_to_a_child(asker);
+        }
+        if let Some(answer) = self.answer(request)? {
+            self.say(&answer, asker);
+        }
+        self.after_the_answer(request)
+    }
+
+    fn say(&mut self, words: &str, to: &Asker) {
+        match to {
+            Asker::Client(at) => {
+                if let Some(client) = self.clients.get_mut(*at) {
+                    client.say(words);
+                }
+            }
+            Asker::Datagram(socket, sender) => socket.answer(words, sender),
+        }
     }
 
     fn look_at_the_clock(&mut self) -> Result<()> {

@@ -1,10 +1,10 @@
 //! The requests, and what is answered. A request that has no answer is one that ends the peer.
 
 use crate::wires::{Listener, Wire};
-use crate::{Life, Peer};
+use crate::{Asker, Life, Peer};
 use eudaemon::Result;
 use eudaemon::child::Scrubbed as _;
-use eudaemon::inherited::Passed;
+use eudaemon::inherited::{Kind, Passed};
 use eudaemon::notify::Sent;
 use eudaemon::successor::Start;
 use eudaemon_core::notify::Address;
@@ -127,16 +127,14 @@ impl Peer {
     }
 
     /// Forks: the child goes on from here, and the parent says so and leaves.
-    pub(crate) fn hand_to_a_child(&mut self, client: usize) -> Result<()> {
+    pub(crate) fn hand_to_a_child(&mut self, asker: &Asker) -> Result<()> {
         let (mut parent, held) = io::pipe()?;
         let mut held = Some(held);
         let child = fork(|| {
             drop(held.take());
             // Its end: the parent has told the manager, and has left.
             let _end = parent.read(&mut [0]);
-            if let Some(client) = self.clients.get_mut(client) {
-                client.say(&format!("ok {}", std::process::id()));
-            }
+            self.say(&format!("ok {}", std::process::id()), asker);
             self.serve()
         })?;
         let inode = Held::open(child).ok().filter(pidfs_is_unique);
@@ -171,12 +169,12 @@ impl Peer {
         Ok(format!("ok {}", successor.pid()))
     }
 
-    /// The same program with the same sockets.
+    /// The same program with the same sockets, and FIFOs, which are bound to a path as those are.
     fn start_again(&self) -> Start<'_> {
         let mut start = Start::new(&self.activation);
         let mut any = false;
         for passed in &self.passed {
-            if matches!(Wire::of(passed), Ok(Some(_))) {
+            if passed.kind() == Kind::Fifo || matches!(Wire::of(passed), Ok(Some(_))) {
                 start = start.pass(passed.name(), passed.as_fd());
                 any = true;
             }

@@ -4,6 +4,7 @@
 mod handover;
 mod kinds;
 mod life;
+mod one;
 mod plain;
 mod start;
 mod words;

@@ -1,6 +1,5 @@
 # speak.py TYPE ADDRESS REQUEST...: asks over one socket of this kind, and prints each answer. ADDRESS is HOST:PORT, a path, or
-# @NAME. Before `wait` it says nothing more until its standard input ends.
-import os
+# @NAME. At `wait` it says nothing more until its standard input ends.
 import socket
 import sys
 
@@ -24,5 +23,3 @@ for request in sys.argv[3:]:
     line = request.encode()
     asks.send(line if kind == socket.SOCK_SEQPACKET else line + b"\n")
     print(asks.recv(4000).decode().rstrip("\n") or "(end)", flush=True)
-if kind != socket.SOCK_DGRAM and os.environ.get("TO_THE_END"):
-    print(asks.recv(1) or "(end)")

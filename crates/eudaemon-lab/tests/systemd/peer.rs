@@ -5,6 +5,7 @@ mod handover;
 mod kinds;
 mod life;
 mod one;
+mod overlap;
 mod plain;
 mod start;
 mod words;

@@ -15,6 +15,7 @@ mod harness;
 mod managed;
 mod orders;
 mod roles;
+mod scarce;
 mod shell;
 mod stage;
 mod surroundings;
@@ -34,5 +35,6 @@ fn main() -> ExitCode {
         orders::TESTS,
         surroundings::TESTS,
         blocked::TESTS,
+        scarce::TESTS,
     ])
 }

@@ -6,6 +6,7 @@ use eudaemon::privileges::{Capability, Set, Step};
 use eudaemon::{Builder, Error, Event, Exit, Handle, Manifest, Result, Runnable, Running};
 use eudaemon_core::words::Signal;
 use std::ffi::OsStr;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -181,6 +182,20 @@ pub fn play(role: &OsStr) -> ExitCode {
             })
         }),
         // Speaks to a manager that may not hear.
+        "holds" => Builder::new("holds").run(|cx| {
+            let listener = cx.tcp_listener("holds", "127.0.0.1:0")?;
+            note("port", listener.local_addr()?.port().to_string());
+            Ok(move |cx: Running| {
+                cx.ready();
+                cx.serve(&listener, |mut client, _| {
+                    // Until it is gone, nothing is given back.
+                    std::thread::spawn(move || {
+                        let _ = client.write_all(b"x");
+                        client.read_to_end(&mut Vec::new())
+                    });
+                })
+            })
+        }),
         "speaks" => Builder::new("speaks").run(|_| {
             Ok(|cx: Running| {
                 let stop = cx.stop().clone();

@@ -63,7 +63,10 @@ fn each_kind_that_connects_is_served_to_its_end() {
     ];
     assert_eq!(
         said,
-        format!("{}pong\n(end)\n(end)\n4 0 1 0 1 0 2 0 8\n0\n", each.concat())
+        format!(
+            "{}pong\n(end)\n(end)\n4 0 1 0 1 0 2 0 8\n0\n",
+            each.concat()
+        )
     );
 }
 

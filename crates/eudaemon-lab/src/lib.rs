@@ -10,14 +10,17 @@
 
 mod bins;
 pub mod chaos;
+pub mod load;
 pub mod log;
 pub mod mayfly;
 pub mod pid1;
+mod port;
 mod stage;
 mod wait;
 mod world;
 
 pub use bins::{Bins, Subject, bins, example, need, need_root, skipped, target};
+pub use port::Port;
 pub use stage::{Stage, both, both_runit, every_pair, every_pair_runit, masked};
 pub use wait::{Exit, SOON, asleep, until};
 pub use world::{Outcome, Running, World};

@@ -3,12 +3,9 @@
 //!
 //! **Not tested:** `svc -a` and `svc -i`, to which neither daemon gives a meaning of use here (see `compat/svc.rs`).
 
-use eudaemon_lab::{Bins, SOON, Subject, World, bins, masked, need, until};
+use eudaemon_lab::{Bins, Port, SOON, Subject, World, bins, masked, need, until};
 use std::fs;
-use std::net::TcpListener;
-use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::time::Duration;
 
@@ -116,37 +113,10 @@ fn with_ports(text: &str, ports: &[String; 2]) -> String {
         .replace(PORTS[1], &ports[1])
 }
 
-/// A port that is ours while this is held: other judges on this machine take the name first, and clients are given ports
-/// above [`EPHEMERAL`] by the kernel.
-struct Port {
-    number: String,
-    _name: UnixListener,
-}
-
-/// First port that the kernel gives to those who ask for any. Source: ip(7), ip_local_port_range.
-const EPHEMERAL: u16 = 32_768;
-
-fn free_port() -> Port {
-    let first = u16::try_from(std::process::id() % 20_000).unwrap_or(0) + 10_000;
-    for port in (first..EPHEMERAL).chain(10_000..first) {
-        // An abstract name is of the network namespace, as a port is, and leaves no file.
-        let name = SocketAddr::from_abstract_name(format!("eudaemon-lab-port-{port}"));
-        let held = UnixListener::bind_addr(&name.expect("a short name"));
-        let free = TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if let (Ok(name), true) = (held, free) {
-            return Port {
-                number: port.to_string(),
-                _name: name,
-            };
-        }
-    }
-    panic!("no free port on the loopback");
-}
-
 fn follow_the_page(bins: &'static Bins, start: &str) {
     let world = World::new("real");
-    let held = [free_port(), free_port()];
-    let ports = held.each_ref().map(|port| port.number.clone());
+    let held = [Port::free(), Port::free()];
+    let ports = held.each_ref().map(|port| port.number.to_string());
     for name in ["redis", "nginx"] {
         install(&world, name, &ports);
     }

@@ -1,0 +1,231 @@
+//! A web server that answers `GET /` at two ports, plain and with TLS, and how it is changed while it does.
+
+use crate::Signal;
+use crate::port::Port;
+use crate::wait::{SOON, until};
+use crate::world::{Running, World, alive, state_and_parent};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where nginx is.
+pub const NGINX: &str = "/usr/sbin/nginx";
+
+/// Two worker processes, as many as our service has threads on the machine of the tables; connections are kept as long as they are used.
+const NGINX_CONF: &str = "worker_processes 2;
+worker_shutdown_timeout 30s;
+daemon off;
+user root;
+pid DIR/nginx.pid;
+error_log stderr warn;
+events { worker_connections 1024; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path DIR/tmp;
+    proxy_temp_path DIR/tmp;
+    fastcgi_temp_path DIR/tmp;
+    uwsgi_temp_path DIR/tmp;
+    scgi_temp_path DIR/tmp;
+    server {
+        listen 127.0.0.1:PLAIN;
+        listen 127.0.0.1:TLS ssl http2;
+        ssl_certificate DIR/cert.pem;
+        ssl_certificate_key DIR/key.pem;
+        location / { default_type text/plain; return 200 \"hello\\n\"; }
+    }
+}
+";
+
+/// One that was started, or a unit of the systemd of this machine.
+pub struct Server<'a> {
+    world: &'a World,
+    /// The port without TLS.
+    pub plain: u16,
+    /// The port with TLS, where HTTP/2 is spoken.
+    pub tls: u16,
+    kind: Kind,
+    _held: Vec<Port>,
+}
+
+enum Kind {
+    Nginx(Running),
+    Ours(PathBuf),
+    Unit(String, PathBuf),
+}
+
+impl<'a> Server<'a> {
+    /// Starts Debian's nginx with a certificate of its own.
+    ///
+    /// # Errors
+    /// It does not serve; in words.
+    pub fn nginx(world: &'a World) -> Result<Server<'a>, String> {
+        certificate(world)?;
+        let (plain, tls) = (Port::free(), Port::free());
+        let here = world.path("");
+        let here = here.to_string_lossy();
+        let conf = NGINX_CONF
+            .replace("DIR", here.trim_end_matches('/'))
+            .replace("PLAIN", &plain.number.to_string())
+            .replace("TLS", &tls.number.to_string());
+        world.write("nginx.conf", conf);
+        let words = ["-p", &here, "-c", "nginx.conf", "-e", "stderr"];
+        let running = world.start_on(Path::new(NGINX), &words, nothing()?);
+        let server = Server {
+            world,
+            plain: plain.number,
+            tls: tls.number,
+            kind: Kind::Nginx(running.clone()),
+            _held: vec![plain, tls],
+        };
+        server.serves(&running)?;
+        Ok(server)
+    }
+
+    fn serves(&self, running: &Running) -> Result<(), String> {
+        let answers = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        let up = until(SOON, || {
+            running.exit(Duration::ZERO).is_some() || answers(self.plain) && answers(self.tls)
+        });
+        if up && running.exit(Duration::ZERO).is_none() {
+            Ok(())
+        } else {
+            Err(format!("it does not serve: {}", running.err()))
+        }
+    }
+
+    /// Has it read its configuration again, and returns when it has.
+    ///
+    /// # Errors
+    /// It says no, or never says that it is done.
+    pub fn reload(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Nginx(_) => {
+                let main = self.main()?;
+                let before = children(main);
+                self.world.signal(main, Signal::HUP);
+                // Old workers leave when their connections are over.
+                soon("nginx to reload", || {
+                    !before.iter().any(|&pid| alive(pid)) && !children(main).is_empty()
+                })
+            }
+            Kind::Ours(control) => asked(control, "reload"),
+            Kind::Unit(name, _) => self.systemctl("reload", name),
+        }
+    }
+
+    /// Has another process of the same program take its place, and returns when that one serves and the old one is gone.
+    ///
+    /// # Errors
+    /// It says no, or it does not happen.
+    pub fn replace(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Nginx(_) => self.upgrade(),
+            Kind::Ours(control) | Kind::Unit(_, control) => asked(control, "replace"),
+        }
+    }
+
+    /// Stops it and starts it again, and returns when it serves.
+    ///
+    /// # Errors
+    /// It is no unit; it fails.
+    pub fn restart(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Nginx(_) | Kind::Ours(_) => Err("nobody restarts it".to_owned()),
+            Kind::Unit(name, _) => self.systemctl("restart", name),
+        }
+    }
+
+    /// As nginx's own manual says: USR2, WINCH, QUIT. Source: "Controlling nginx", "Upgrading Executable on the Fly".
+    fn upgrade(&self) -> Result<(), String> {
+        let old = self.main()?;
+        let workers = children(old);
+        self.world.signal(old, Signal::USR2);
+        soon("nginx to start another", || {
+            self.main()
+                .is_ok_and(|new| new != old && !children(new).is_empty())
+        })?;
+        self.world.signal(old, Signal::WINCH);
+        soon("nginx's old workers to leave", || {
+            !workers.iter().any(|&pid| alive(pid))
+        })?;
+        self.world.signal(old, Signal::QUIT);
+        soon("the old nginx to leave", || !alive(old))
+    }
+
+    /// The pid of nginx's master.
+    fn main(&self) -> Result<i32, String> {
+        let text = self.world.read("nginx.pid");
+        let pid = text.trim().parse();
+        pid.map_err(|_| format!("nginx.pid says {text:?}"))
+    }
+
+    fn systemctl(&self, verb: &str, unit: &str) -> Result<(), String> {
+        let program = Path::new("/usr/bin/systemctl");
+        let running = self.world.start_on(program, &[verb, unit], nothing()?);
+        let ended = running.outcome(SOON);
+        let _said = running.forget();
+        match ended {
+            Some(ended) if ended.code == 0 => Ok(()),
+            ended => Err(format!("systemctl {verb} {unit}: {ended:?}")),
+        }
+    }
+}
+
+/// Asks a service's control socket, and waits for the answer.
+fn asked(control: &Path, question: &str) -> Result<(), String> {
+    let failed = |why: std::io::Error| format!("{question} at {}: {why}", control.display());
+    let mut line = UnixStream::connect(control).map_err(failed)?;
+    line.set_read_timeout(Some(SOON)).map_err(failed)?;
+    line.write_all(format!("{question}\n").as_bytes())
+        .map_err(failed)?;
+    for answer in BufReader::new(line).lines() {
+        let answer = answer.map_err(failed)?;
+        if answer == "ok" {
+            return Ok(());
+        }
+        if answer.starts_with("error:") {
+            return Err(format!("{question}: {answer}"));
+        }
+    }
+    Err(format!("{question}: no answer"))
+}
+
+/// A certificate of its own, for an hour, and its key.
+fn certificate(world: &World) -> Result<(), String> {
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem \
+                 -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1";
+    let words: Vec<_> = words.split_whitespace().collect();
+    let running = world.start_on(Path::new("/usr/bin/openssl"), &words, nothing()?);
+    match running.outcome(SOON) {
+        Some(ended) if ended.code == 0 => Ok(()),
+        ended => Err(format!("openssl: {ended:?}")),
+    }
+}
+
+fn nothing() -> Result<std::os::fd::OwnedFd, String> {
+    let null = fs::File::open("/dev/null").map_err(|why| format!("/dev/null: {why}"))?;
+    Ok(null.into())
+}
+
+fn soon(what: &str, seen: impl FnMut() -> bool) -> Result<(), String> {
+    if until(SOON, seen) {
+        Ok(())
+    } else {
+        Err(format!("waited in vain for {what}"))
+    }
+}
+
+/// The living children of a process that are no masters of nginx themselves.
+fn children(pid: i32) -> Vec<i32> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let pids = listed.split_whitespace().filter_map(|pid| pid.parse().ok());
+    pids.filter(|&pid| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        state_and_parent(pid).is_some_and(|(state, _)| state != 'Z')
+            && String::from_utf8_lossy(&words).contains("worker process")
+    })
+    .collect()
+}

@@ -82,8 +82,8 @@ pub fn play(world: &World, server: &Server<'_>, scene: Scene) -> Result<Seen, St
         };
         let mut changes = Vec::new();
         for at in 0..times {
-            // The first after half an interval, so that as much load follows the last as came before the first.
-            let due = begun + whole * (2 * at + 1) / (2 * times);
+            // The first after half an interval, the last well before the load ends.
+            let due = begun + whole * (2 * at + 1) / (2 * times + 1);
             until(due.saturating_duration_since(Instant::now()), || false);
             let from = Instant::now();
             match scene.change {

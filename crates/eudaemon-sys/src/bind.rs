@@ -1,5 +1,14 @@
 //! Sockets bound to an address: what is set before it, and whose file it is after it.
 
+mod files;
+mod options;
+pub mod queue;
+mod vsock;
+
+pub use files::{Found, find, make_fifo};
+pub use options::{Options, buffers};
+pub use vsock::{Vsock, vsock};
+
 use crate::file::Identity;
 use crate::socket::address;
 use eudaemon_core::address::Kind;
@@ -11,16 +20,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// What is set before an address of IP is bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Others of this user may bind it too. Source: `socket(7)`, `SO_REUSEPORT`.
-    pub reuse_port: bool,
-    /// An address of IPv6 is not one of IPv4 as well. Source: `ipv6(7)`, `IPV6_V6ONLY`.
-    pub only_v6: bool,
-}
-
-/// Whose file a unix socket is, and who may connect.
+/// Whose file it is, and who may connect, or open it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The permission bits, whatever the umask.
@@ -34,7 +34,7 @@ pub struct Access {
 ///
 /// # Errors
 /// The system's word, and `InvalidInput` for messages in order, which IP has none of.
-pub fn ip(kind: Kind, at: SocketAddr, options: Options) -> io::Result<OwnedFd> {
+pub fn ip(kind: Kind, at: SocketAddr, options: &Options) -> io::Result<OwnedFd> {
     let family = match at {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -43,15 +43,10 @@ pub fn ip(kind: Kind, at: SocketAddr, options: Options) -> io::Result<OwnedFd> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let socket = open(family, kind, SocketFlags::CLOEXEC)?;
-    if at.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, options.only_v6)?;
-    }
     if kind == Kind::Stream {
         sockopt::set_socket_reuseaddr(&socket, true)?;
     }
-    if options.reuse_port {
-        sockopt::set_socket_reuseport(&socket, true)?;
-    }
+    options.set_of_ip(&socket, family)?;
     rustix::net::bind(&socket, &at)?;
     Ok(socket)
 }
@@ -75,23 +70,27 @@ pub fn path(kind: Kind, path: &Path, access: Access) -> io::Result<(OwnedFd, Ide
     rustix::fs::fchmod(&socket, Mode::empty())?;
     let (address, _parent) = address(path)?;
     rustix::net::bind(&socket, &address)?;
-    // No symbolic link is followed, and what is changed is what was looked at.
-    let file = rustix::fs::open(
-        path,
-        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let stat = rustix::fs::fstat(&file)?;
-    let own = rustix::process::geteuid().as_raw();
-    if !is_socket(&stat) || stat.st_mode & 0o7777 != 0 || stat.st_uid != own || stat.st_nlink != 1 {
-        return Err(Errno::STALE.into());
-    }
+    let (file, stat) = born(path, FileType::Socket)?;
     let identity = identity(&stat);
     if let Err(error) = admit(&file, access) {
         remove_if(path, identity)?;
         return Err(error);
     }
     Ok((socket, identity))
+}
+
+/// The file that was made at this path a moment ago, with no permissions: ESTALE if it is another by now.
+fn born(path: &Path, kind: FileType) -> io::Result<(OwnedFd, Stat)> {
+    // No symbolic link is followed, and what is changed is what was looked at.
+    let how = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, how, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    let own = rustix::process::geteuid().as_raw();
+    let is_it = FileType::from_raw_mode(stat.st_mode) == kind && stat.st_mode & 0o7777 == 0;
+    match is_it && stat.st_uid == own && stat.st_nlink == 1 {
+        true => Ok((file, stat)),
+        false => Err(Errno::STALE.into()),
+    }
 }
 
 fn admit(file: impl AsFd, access: Access) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! What a descriptor is: asked of the kernel, not of its name.
 
+use crate::bind::Vsock;
 use eudaemon_core::address::Kind as Transport;
 use rustix::fs::FileType;
 use rustix::io::{Errno, FdFlags};
@@ -26,16 +27,23 @@ pub enum Kind {
     UnixDatagram,
     /// A unix socket of a stream that keeps messages apart.
     UnixSeqpacket,
+    /// A socket between a virtual machine and its host.
+    Vsock,
     /// A FIFO or a pipe.
     Fifo,
     /// A regular file; a memfd is one.
     File,
-    /// Something else: a device, a directory, a netlink socket.
+    /// A POSIX message queue.
+    Queue,
+    /// A character device.
+    Device,
+    /// Something else: a directory, a netlink socket.
     Other,
 }
 
 impl Kind {
-    /// The name: `tcp4`, `tcp6`, `udp4`, `udp6`, `unix-stream`, `unix-dgram`, `unix-seqpacket`, `fifo`, `file`, `other`.
+    /// The name: `tcp4`, `tcp6`, `udp4`, `udp6`, `unix-stream`, `unix-dgram`, `unix-seqpacket`, `vsock`, `fifo`, `file`, `mq`,
+    /// `device`, `other`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -46,8 +54,11 @@ impl Kind {
             Kind::UnixStream => "unix-stream",
             Kind::UnixDatagram => "unix-dgram",
             Kind::UnixSeqpacket => "unix-seqpacket",
+            Kind::Vsock => "vsock",
             Kind::Fifo => "fifo",
             Kind::File => "file",
+            Kind::Queue => "mq",
+            Kind::Device => "device",
             Kind::Other => "other",
         }
     }
@@ -55,16 +66,21 @@ impl Kind {
 
 /// What a descriptor leads to. Source: `fstat(2)`; `socket(7)`, `SO_DOMAIN`, `SO_TYPE` and `SO_PROTOCOL`.
 pub fn kind(fd: impl AsFd) -> io::Result<Kind> {
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
-    if kind == FileType::Socket {
-        return socket(fd);
+    match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
+        FileType::Socket => socket(fd),
+        FileType::RegularFile if is_message_queue(&fd)? => Ok(Kind::Queue),
+        kind => Ok(of_file(kind)),
     }
-    let kinds = [
-        (FileType::Fifo, Kind::Fifo),
-        (FileType::RegularFile, Kind::File),
-    ];
-    let known = kinds.iter().find(|(file_type, _)| *file_type == kind);
-    Ok(known.map_or(Kind::Other, |(_, kind)| *kind))
+}
+
+/// What a file that is no socket is.
+pub(crate) fn of_file(kind: FileType) -> Kind {
+    match kind {
+        FileType::Fifo => Kind::Fifo,
+        FileType::RegularFile => Kind::File,
+        FileType::CharacterDevice => Kind::Device,
+        _ => Kind::Other,
+    }
 }
 
 fn socket(fd: impl AsFd) -> io::Result<Kind> {
@@ -89,6 +105,7 @@ fn socket(fd: impl AsFd) -> io::Result<Kind> {
         (AddressFamily::UNIX, SocketType::STREAM) => Kind::UnixStream,
         (AddressFamily::UNIX, SocketType::DGRAM) => Kind::UnixDatagram,
         (AddressFamily::UNIX, SocketType::SEQPACKET) => Kind::UnixSeqpacket,
+        (AddressFamily::VSOCK, _) => Kind::Vsock,
         _ => Kind::Other,
     })
 }
@@ -154,7 +171,7 @@ pub enum Local {
     /// It is a unix socket, and bound nowhere.
     Unnamed,
     /// It is a socket for a virtual machine and its host.
-    Vsock,
+    Vsock(Vsock),
     /// Something else.
     Other,
 }
@@ -167,7 +184,8 @@ pub fn local(fd: impl AsFd) -> io::Result<Option<Local>> {
         Err(error) => return Err(error.into()),
     };
     if family == AddressFamily::VSOCK {
-        return Ok(Some(Local::Vsock));
+        let at = Vsock::read(&rustix::net::getsockname(&fd)?);
+        return Ok(Some(at.map_or(Local::Other, Local::Vsock)));
     }
     let ip = family == AddressFamily::INET || family == AddressFamily::INET6;
     if !ip && family != AddressFamily::UNIX {
@@ -285,8 +303,9 @@ mod tests {
         );
         assert_eq!(
             of(&std::fs::File::open("/dev/null").unwrap()),
-            (Kind::Other, false)
+            (Kind::Device, false)
         );
+        assert_eq!(of(&std::fs::File::open("/").unwrap()), (Kind::Other, false));
         assert!(is_close_on_exec(&tcp).unwrap());
         assert!(!is_close_on_exec(&reads).unwrap());
     }

@@ -181,9 +181,9 @@ fn sockets(of: &Installation) -> Result<Value, InstallError> {
         let mut list = Vec::new();
         for address in &group.addresses {
             let kind = match address.kind {
-                Kind::Stream => "stream",
-                Kind::Datagram => "dgram",
-                Kind::Sequential => "seqpacket",
+                Some(Kind::Stream) | None => "stream",
+                Some(Kind::Datagram) => "dgram",
+                Some(Kind::Sequential) => "seqpacket",
             };
             let mut pairs = vec![("SockType".to_owned(), Value::Text(kind.to_owned()))];
             match &address.place {
@@ -202,7 +202,13 @@ fn sockets(of: &Installation) -> Result<Value, InstallError> {
                     pairs.push(("SockPathName".to_owned(), Value::text(path)?));
                     pairs.push(("SockPathMode".to_owned(), Value::Number(0o660)));
                 }
-                Place::Abstract(_) | Place::Vsock { .. } => {
+                Place::Abstract(_)
+                | Place::Vsock { .. }
+                | Place::Fifo(_)
+                | Place::Special(_)
+                | Place::Queue(_)
+                | Place::Inherited(_)
+                | Place::Number(_) => {
                     return Err(InstallError::Inexpressible {
                         what: format!("the socket {}", group.name),
                         why: "launchd listens at IP addresses and paths only",

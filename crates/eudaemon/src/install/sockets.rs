@@ -25,7 +25,7 @@ pub(super) fn groups(manifest: &Manifest) -> Result<Vec<Group>, InstallError> {
         }
         let address = address(text).ok_or_else(|| InstallError::Inexpressible {
             what: format!("{text:?}"),
-            why: "no address at which a manager can listen: tcp:IP:PORT, udp:IP:PORT, unix:/PATH, unix:@NAME, unix-dgram:…, seqpacket:…, vsock:CID:PORT",
+            why: "no address at which a manager can listen: tcp:IP:PORT, udp:IP:PORT, unix:/PATH, unix:@NAME, unix-dgram:…, seqpacket:…, vsock:CID:PORT, fifo:/PATH, special:/PATH, mq:/NAME",
         })?;
         match groups.iter_mut().find(|group| group.name == *name) {
             Some(group) => group.addresses.push(address),
@@ -46,7 +46,12 @@ fn address(text: &str) -> Option<Address> {
     let can_be_told = match &address.place {
         Place::Ip(at) => at.port() > 0,
         Place::Path(text) | Place::Abstract(text) => plain(text),
-        Place::Vsock { .. } => true,
+        Place::Fifo(text) | Place::Special(text) | Place::Queue(text) => {
+            text.bytes().all(|byte| byte.is_ascii_graphic())
+        }
+        // Source: systemd.socket(5): messages in order are of unix sockets only, in every version.
+        Place::Vsock { .. } => address.kind != Some(Kind::Sequential),
+        Place::Inherited(_) | Place::Number(_) => false,
     };
     can_be_told.then_some(address)
 }
@@ -71,6 +76,10 @@ mod tests {
             "unix-dgram:/run/x",
             "vsock::80",
             "vsock:3:80",
+            "vsock-dgram:3:80",
+            "fifo:/run/x",
+            "special:/dev/kmsg",
+            "mq:/x",
         ] {
             assert!(address(good).is_some(), "{good}");
         }
@@ -89,8 +98,10 @@ mod tests {
             "unix:/a\nb",
             "fd:7",
             "inherit:web",
+            "fifo:/a b",
             "vsock:80",
             "vsock:x:80",
+            "vsock-seqpacket::80",
             "65536",
         ] {
             assert_eq!(address(bad), None, "{bad}");

@@ -191,18 +191,46 @@ pub fn local(fd: impl AsFd) -> io::Result<Option<Local>> {
     if !ip && family != AddressFamily::UNIX {
         return Ok(Some(Local::Other));
     }
-    let address = rustix::net::getsockname(&fd)?;
+    read(rustix::net::getsockname(&fd)?, ip).map(Some)
+}
+
+/// Who is at the other end of a connection; `None` if nobody is, or not any more. Source: `getpeername(2)`.
+///
+/// # Errors
+/// It is no socket.
+pub fn peer(fd: impl AsFd) -> io::Result<Option<Local>> {
+    let family = sockopt::socket_domain(&fd)?;
+    let address = match rustix::net::getpeername(&fd) {
+        Ok(address) => address,
+        Err(Errno::NOTCONN) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(address) = address else {
+        return Ok(Some(Local::Unnamed));
+    };
+    if family == AddressFamily::VSOCK {
+        return Ok(Some(
+            Vsock::read(&address).map_or(Local::Other, Local::Vsock),
+        ));
+    }
+    let ip = family == AddressFamily::INET || family == AddressFamily::INET6;
+    if !ip && family != AddressFamily::UNIX {
+        return Ok(Some(Local::Other));
+    }
+    read(address, ip).map(Some)
+}
+
+/// An address of IP, or one of a unix socket.
+fn read(address: rustix::net::SocketAddrAny, ip: bool) -> io::Result<Local> {
     if ip {
-        return Ok(Some(Local::Ip(SocketAddr::try_from(address)?)));
+        return Ok(Local::Ip(SocketAddr::try_from(address)?));
     }
     let address = SocketAddrUnix::try_from(address)?;
-    Ok(Some(
-        match (address.abstract_name(), address.path_bytes()) {
-            (Some(name), _) => Local::Abstract(name.to_vec()),
-            (None, Some(path)) => Local::Path(path.strip_suffix(&[0]).unwrap_or(path).to_vec()),
-            (None, None) => Local::Unnamed,
-        },
-    ))
+    Ok(match (address.abstract_name(), address.path_bytes()) {
+        (Some(name), _) => Local::Abstract(name.to_vec()),
+        (None, Some(path)) => Local::Path(path.strip_suffix(&[0]).unwrap_or(path).to_vec()),
+        (None, None) => Local::Unnamed,
+    })
 }
 
 /// How what is sent arrives; `None` if it is no socket, or one that is none of these. Source: `socket(7)`, `SO_TYPE`.

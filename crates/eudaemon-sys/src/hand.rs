@@ -6,7 +6,7 @@ use crate::errno;
 use eudaemon_core::listen::{FIRST, room_for_pid, write_pid};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether [`take`] has been called.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// One at a time takes a single one.
+static TAKING: Mutex<()> = Mutex::new(());
 
 /// Takes the descriptors that were handed over, `count` of them from 3 on; all are close-on-exec afterwards. Once in the life of
 /// a process.
@@ -47,16 +49,49 @@ pub fn take(count: usize) -> io::Result<Vec<OwnedFd>> {
 /// # Errors
 /// `EBADF` if it is not open; `EPERM` if it was opened since, or taken before.
 pub fn take_one(number: u32) -> io::Result<OwnedFd> {
+    let _alone = TAKING.lock().unwrap_or_else(|gone| gone.into_inner());
     let number = RawFd::try_from(number)
         .ok()
         .filter(|number| *number >= FIRST as RawFd);
     let number = number.ok_or_else(|| io::Error::from_raw_os_error(errno::EBADF))?;
     came_through_exec(number)?;
-    // SAFETY: it is open and came through the exec, so nothing in this process made it; from the next line on the check above
-    // refuses it, so nobody else takes it. One thread: this is called before there is a second.
+    // SAFETY: it is open and came through the exec, so nothing in this process made it; one at a time is here, and from the
+    // next line on the check above refuses it, so nobody else takes it.
     let owned = unsafe { OwnedFd::from_raw_fd(number) };
     rustix::io::fcntl_setfd(&owned, rustix::io::FdFlags::CLOEXEC)?;
     Ok(owned)
+}
+
+/// Takes what standard input is, if that is a socket; `None` if it is not. In its place, and in that of standard output and
+/// standard error where they are the same socket, is the null device then: what is written there by mistake is not sent to a
+/// client, and the client learns the end when the socket is closed.
+///
+/// # Errors
+/// There is no `/dev/null`, or no room for another descriptor. Nothing is changed then, or not all.
+pub fn take_input() -> io::Result<Option<OwnedFd>> {
+    let _alone = TAKING.lock().unwrap_or_else(|gone| gone.into_inner());
+    let input = std::io::stdin();
+    let is_it = |fd: &dyn AsFd| {
+        let (input, other) = (rustix::fs::fstat(&input)?, rustix::fs::fstat(fd)?);
+        io::Result::Ok((input.st_dev, input.st_ino) == (other.st_dev, other.st_ino))
+    };
+    let kind = rustix::fs::fstat(&input).map(|stat| stat.st_mode);
+    // Closed: there is nothing.
+    let kind = kind.map(rustix::fs::FileType::from_raw_mode);
+    if !matches!(kind, Ok(rustix::fs::FileType::Socket)) {
+        return Ok(None);
+    }
+    let taken = rustix::io::fcntl_dupfd_cloexec(&input, FIRST as RawFd)?;
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?;
+    if is_it(&std::io::stdout()).unwrap_or(false) {
+        rustix::stdio::dup2_stdout(&null)?;
+    }
+    if is_it(&std::io::stderr()).unwrap_or(false) {
+        rustix::stdio::dup2_stderr(&null)?;
+    }
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(Some(taken))
 }
 
 /// Whether a descriptor is open and not close-on-exec: an error says which is not so.

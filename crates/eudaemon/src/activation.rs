@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -131,6 +132,16 @@ impl Activation {
         self.notify_socket().is_some() || (self.variable("PIDFILE").is_none() && is_started())
     }
 
+    /// The client of the one connection this process was started for, as the manager tells it: `REMOTE_ADDR` and `REMOTE_PORT`.
+    /// `None` if there is none, or it is of no network. What the kernel says is [`Connection::peer`](crate::sockets::Connection::peer),
+    /// as long as the client is there. Source: `systemd.socket(5)`, `Accept=`.
+    #[must_use]
+    pub fn remote(&self) -> Option<SocketAddr> {
+        let address = self.text("REMOTE_ADDR")?.parse().ok()?;
+        let port = self.text("REMOTE_PORT")?.parse().ok()?;
+        Some(SocketAddr::new(address, port))
+    }
+
     /// The identity of this run: 32 hexadecimal digits. Source: `systemd.exec(5)`, `INVOCATION_ID`.
     #[must_use]
     pub fn invocation(&self) -> Option<&str> {
@@ -194,5 +205,18 @@ mod tests {
         assert!(of(&[("NOTIFY_SOCKET", "@n")]).is_supervised());
         assert!(!of(&[("NOTIFY_SOCKET", "")]).is_supervised());
         assert_eq!(of(&[("INVOCATION_ID", "short")]).invocation(), None);
+    }
+
+    #[test]
+    fn a_client_is_an_address_with_a_port() {
+        let of = |address, port| {
+            Activation::made(7, [("REMOTE_ADDR", address), ("REMOTE_PORT", port)]).remote()
+        };
+        let text = |at: SocketAddr| at.to_string();
+        assert_eq!(of("127.0.0.1", "80").map(text).as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(of("::1", "80").map(text).as_deref(), Some("[::1]:80"));
+        for wrong in [("::1", ""), ("::1", "x"), ("/run/x", "80"), ("", "80")] {
+            assert_eq!(of(wrong.0, wrong.1), None, "{wrong:?}");
+        }
     }
 }

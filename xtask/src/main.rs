@@ -1,4 +1,4 @@
-//! Chores: `cargo xtask tidy | ci | long | links | dist | bench | reliability`. Imports none of our crates and is imported by nobody.
+//! Chores: `cargo xtask tidy | ci | long | sanitize | links | dist | bench | reliability`. Imports none of our crates and is imported by nobody.
 #![allow(clippy::disallowed_methods)] // Chores start programs; no service is started here.
 
 mod bench;
@@ -8,6 +8,7 @@ mod dist;
 mod links;
 mod long;
 mod reliability;
+mod sanitize;
 mod tidy;
 mod worker;
 
@@ -19,6 +20,7 @@ usage: cargo xtask tidy                                  what a machine can chec
        cargo xtask ci                                    fmt, clippy, release build, tests
        cargo xtask long [--lives N] [--kills N] [--logs N]
                                                          what takes too long for ci: simulated lives, crash injection
+       cargo xtask sanitize                              the same tests under AddressSanitizer, and no descriptor closed twice
        cargo xtask links DIR [--target T] [--bin PATH]   fills DIR with every historic name
        cargo xtask dist [--target T | --dynamic] [--bin PATH] [--out DIR]
                                                          what a user gets, in target/dist: a directory and its .tar.gz
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "ci" => ci::run(),
         "long" => long::run(&args),
+        "sanitize" => sanitize::run(),
         "links" => links::run(&args),
         "dist" => dist::run(&args),
         "bench" => bench::run(&args),

@@ -101,9 +101,7 @@ mod tests {
 
     #[test]
     fn a_second_close_is_found() {
-        assert!(is_twice(
-            "1234  close(7) = -1 EBADF (Bad file descriptor)"
-        ));
+        assert!(is_twice("1234  close(7) = -1 EBADF (Bad file descriptor)"));
         assert!(!is_twice("1234  +++ exited with 0 +++"));
     }
 }

@@ -164,11 +164,12 @@ fn inherited(text: &str) -> Result<Place, Wrong> {
     }
 }
 
-/// The three before 3 are a program's own. Source: `sd_listen_fds(3)`, `SD_LISTEN_FDS_START`.
+/// Of the three before 3, a program's own, only standard input may be something that was handed over. Source:
+/// `sd_listen_fds(3)`, `SD_LISTEN_FDS_START`; `inetd(8)`.
 fn number(text: &str) -> Result<Place, Wrong> {
     let number = digits(text.as_bytes()).and_then(|number| i32::try_from(number).ok());
     let number = number.and_then(|number| u32::try_from(number).ok());
-    let number = number.filter(|number| *number >= FIRST);
+    let number = number.filter(|number| *number == 0 || *number >= FIRST);
     number.map(Place::Number).ok_or(Wrong::Inherited)
 }
 
@@ -260,7 +261,7 @@ impl fmt::Display for Wrong {
             Wrong::File => "no absolute path of a file",
             Wrong::Queue => "no /NAME of at most 255 bytes with one / in it",
             Wrong::Inherited => {
-                "neither a name of printable ASCII without a colon nor a number from 3 on"
+                "neither a name of printable ASCII without a colon nor 0 or a number from 3 on"
             }
         })
     }
@@ -298,6 +299,7 @@ mod tests {
             ("mq:/x", "mq:/x"),
             ("inherit:web", "inherit:web"),
             ("fd:7", "fd:7"),
+            ("fd:0", "fd:0"),
         ] {
             let address = Address::parse(text).expect(text);
             assert_eq!(address.to_string(), again, "{text}");

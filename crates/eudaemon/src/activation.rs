@@ -213,7 +213,10 @@ mod tests {
             Activation::made(7, [("REMOTE_ADDR", address), ("REMOTE_PORT", port)]).remote()
         };
         let text = |at: SocketAddr| at.to_string();
-        assert_eq!(of("127.0.0.1", "80").map(text).as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(
+            of("127.0.0.1", "80").map(text).as_deref(),
+            Some("127.0.0.1:80")
+        );
         assert_eq!(of("::1", "80").map(text).as_deref(), Some("[::1]:80"));
         for wrong in [("::1", ""), ("::1", "x"), ("/run/x", "80"), ("", "80")] {
             assert_eq!(of(wrong.0, wrong.1), None, "{wrong:?}");

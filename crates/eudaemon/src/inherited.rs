@@ -36,6 +36,8 @@ pub struct Inherited {
 #[derive(Debug)]
 pub struct Passed {
     name: String,
+    /// Which it was, if it was handed over in this process.
+    number: Option<u32>,
     fd: OwnedFd,
     kind: Kind,
     listening: bool,
@@ -96,8 +98,10 @@ impl Inherited {
         let passed = fds
             .into_iter()
             .zip(names)
-            .map(|(fd, name)| {
+            .zip(listen::FIRST..)
+            .map(|((fd, name), number)| {
                 Ok(Passed {
+                    number: Some(number),
                     kind: descriptor::kind(&fd)?,
                     listening: descriptor::is_listening(&fd)?,
                     name,
@@ -113,7 +117,9 @@ impl Inherited {
     /// As if these had been handed over, with their names.
     #[cfg(test)]
     pub(crate) fn made(of: Vec<(&str, OwnedFd)>) -> Inherited {
-        let passed = of.into_iter().map(|(name, fd)| Passed {
+        let passed = of.into_iter().zip(listen::FIRST..);
+        let passed = passed.map(|((name, fd), number)| Passed {
+            number: Some(number),
             kind: descriptor::kind(&fd).expect("an open descriptor"),
             listening: descriptor::is_listening(&fd).expect("an open descriptor"),
             name: name.to_owned(),
@@ -218,8 +224,8 @@ impl Inherited {
 }
 
 impl Passed {
-    pub(crate) fn into_parts(self) -> (String, OwnedFd) {
-        (self.name, self.fd)
+    pub(crate) fn into_parts(self) -> (String, Option<u32>, OwnedFd) {
+        (self.name, self.number, self.fd)
     }
 
     /// The name; `unknown` if the manager told none. `connection` is a single accepted connection, and `stored` what was
@@ -336,6 +342,7 @@ mod tests {
     fn by_name_by_kind_or_because_it_is_the_only_one() {
         let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
         let passed = |name: &str| Passed {
+            number: None,
             name: name.to_owned(),
             fd: listener().into(),
             kind: Kind::Tcp4,

@@ -22,26 +22,27 @@
 //! The addresses are those of [`Manifest::sockets`](crate::Manifest). Source: the specification, library §8, T25 to T34.
 
 mod bound;
+mod connection;
 mod error;
 mod filter;
 mod generation;
+mod kinds;
+mod role;
 mod set;
 #[cfg(test)]
 mod tests;
 
 pub use bound::Bound;
+pub use connection::{Connection, Peer};
 pub use error::SocketError;
 pub use filter::{Filter, is};
 pub use generation::Generation;
 pub use set::{Described, Export, Sockets};
 
-use bound::Made;
-use eudaemon_core::address::{Address, Kind as Transport, Place};
 use eudaemon_sys::bind;
-use set::Origin;
-use std::net::{TcpListener, UdpSocket};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use eudaemon_sys::bind::queue::Room;
+use kinds::Ways;
+use std::time::Duration;
 
 /// How many connections wait to be accepted, if nobody says: as many as Linux lets wait. Source: `listen(2)`,
 /// `net.core.somaxconn`.
@@ -79,10 +80,7 @@ pub struct Want {
     name: String,
     filter: Option<Filter>,
     address: Option<String>,
-    backlog: u32,
-    options: bind::Options,
-    access: bind::Access,
-    unlink: Unlink,
+    ways: Ways,
     nonblocking: bool,
 }
 
@@ -93,13 +91,17 @@ impl Want {
             name: name.to_owned(),
             filter: None,
             address: None,
-            backlog: BACKLOG,
-            options: bind::Options::default(),
-            access: bind::Access {
-                mode: MODE,
-                owner: None,
+            ways: Ways {
+                backlog: BACKLOG,
+                options: bind::Options::default(),
+                access: bind::Access {
+                    mode: MODE,
+                    owner: None,
+                },
+                unlink: Unlink::default(),
+                writes: false,
+                room: None,
             },
-            unlink: Unlink::default(),
             nonblocking: false,
         }
     }
@@ -115,8 +117,13 @@ impl Want {
     }
 
     /// Binds this address if nothing was handed over: `tcp:IP:PORT`, `udp:IP:PORT`, `unix:/PATH`, `unix:@NAME`, and these two
-    /// with `unix-dgram:` and `seqpacket:`. A port alone, as `tcp:80`, is any address of both families, and so is `tcp:[::]:80`.
-    /// It is read when the socket is asked for.
+    /// with `unix-dgram:` and `seqpacket:`; `vsock:CID:PORT`, also with `vsock-dgram:` and `vsock-seqpacket:`, where no CID is any;
+    /// `fifo:/PATH`, `special:/PATH`, `mq:/NAME`. A port alone, as `tcp:80`, is any address of both families, and so is
+    /// `tcp:[::]:80`. It is read when the socket is asked for.
+    ///
+    /// `inherit:NAME` is what was handed over under another name, and `fd:NUMBER` what was handed over as this descriptor, by
+    /// a manager or by a program that merely left it open, from 3 on; `fd:0` is the socket that standard input is, as that of
+    /// `s6-tcpserver-socketbinder`. They are never bound: without them there is none, [`SocketError::Missing`].
     pub fn or_bind(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
         self
@@ -125,40 +132,113 @@ impl Want {
     /// How many connections may wait to be accepted, of a socket that is bound here. Default: 4096. The system's own limit is
     /// `net.core.somaxconn`.
     pub fn backlog(mut self, connections: u32) -> Self {
-        self.backlog = connections;
+        self.ways.backlog = connections;
         self
     }
 
     /// Whether another process of this user may bind the same port at the same time, of a socket that is bound here. The kernel
     /// then spreads connections over them, and those that wait are lost with the socket they wait at. Default: no.
     pub fn reuse_port(mut self, yes: bool) -> Self {
-        self.options.reuse_port = yes;
+        self.ways.options.reuse_port = yes;
         self
     }
 
     /// Whether an address of IPv6 is one of IPv6 alone, of a socket that is bound here. Default: no, whatever
     /// `net.ipv6.bindv6only` says, so `[::]` is `0.0.0.0` too.
     pub fn only_v6(mut self, yes: bool) -> Self {
-        self.options.only_v6 = yes;
+        self.ways.options.only_v6 = yes;
         self
     }
 
-    /// The permission bits of a path that is bound here, whatever the umask: who may write to it may connect. Default: 0600.
-    /// There is no moment at which they are wider.
+    /// Whether an address of IP may be bound that this machine does not have, or not yet. Default: no. Source: `ip(7)`,
+    /// `IP_FREEBIND`.
+    pub fn freebind(mut self, yes: bool) -> Self {
+        self.ways.options.freebind = yes;
+        self
+    }
+
+    /// Whether a socket of IP that is bound here takes connections for addresses that are not this machine's and are routed here:
+    /// a proxy's. It takes [`Capability::NetAdmin`](crate::Capability). Default: no. Source: `ip(7)`, `IP_TRANSPARENT`.
+    pub fn transparent(mut self, yes: bool) -> Self {
+        self.ways.options.transparent = yes;
+        self
+    }
+
+    /// A socket of IP that is bound here gets what arrives at this network interface alone, as `eth0`. Source: `socket(7)`,
+    /// `SO_BINDTODEVICE`.
+    pub fn device(mut self, name: impl Into<String>) -> Self {
+        self.ways.options.device = Some(name.into());
+        self
+    }
+
+    /// The mark of the packets of a socket of IP that is bound here, for the firewall and for routes. It takes
+    /// [`Capability::NetAdmin`](crate::Capability). Source: `socket(7)`, `SO_MARK`.
+    pub fn mark(mut self, mark: u32) -> Self {
+        self.ways.options.mark = Some(mark);
+        self
+    }
+
+    /// Whether little messages are sent at once, of a TCP socket that is bound here and of what is accepted from it. Default:
+    /// no. Source: `tcp(7)`, `TCP_NODELAY`.
+    pub fn nodelay(mut self, yes: bool) -> Self {
+        self.ways.options.nodelay = yes;
+        self
+    }
+
+    /// A peer that was silent for so long, in whole seconds, is asked whether it is still there, of a TCP socket that is bound here
+    /// and of what is accepted from it. Default: nobody is asked. How often it is asked is `net.ipv4.tcp_keepalive_intvl` and
+    /// `net.ipv4.tcp_keepalive_probes`. Source: `tcp(7)`, `TCP_KEEPIDLE`.
+    pub fn keepalive(mut self, silence: Duration) -> Self {
+        self.ways.options.keepalive = Some(silence);
+        self
+    }
+
+    /// How many bytes a socket that is bound here holds of what was not read yet. The kernel doubles the number for what it
+    /// needs itself. Beyond `net.core.rmem_max` it takes [`Capability::NetAdmin`](crate::Capability); without it, that much it
+    /// is. Source: `socket(7)`, `SO_RCVBUF`.
+    pub fn receive_buffer(mut self, bytes: u32) -> Self {
+        self.ways.options.receive_buffer = Some(bytes);
+        self
+    }
+
+    /// As [`Want::receive_buffer`], of what was not sent yet: `net.core.wmem_max`, `SO_SNDBUF`.
+    pub fn send_buffer(mut self, bytes: u32) -> Self {
+        self.ways.options.send_buffer = Some(bytes);
+        self
+    }
+
+    /// Whether a file or device that is opened here, at a `special:` address, is opened for writing too. Default: no.
+    pub fn writable(mut self, yes: bool) -> Self {
+        self.ways.writes = yes;
+        self
+    }
+
+    /// How many messages a queue that is made here holds, and of how many bytes each. One that is there already must be of these
+    /// sizes. Default: the system's, in `/proc/sys/fs/mqueue`. Source: `mq_overview(7)`.
+    pub fn messages(mut self, count: u32, bytes: u32) -> Self {
+        self.ways.room = Some(Room {
+            messages: count,
+            bytes,
+        });
+        self
+    }
+
+    /// The permission bits of a path or queue that is bound here, whatever the umask: who may write to it may connect. Default:
+    /// 0600. There is no moment at which they are wider.
     pub fn mode(mut self, mode: u32) -> Self {
-        self.access.mode = mode & 0o777;
+        self.ways.access.mode = mode & 0o777;
         self
     }
 
-    /// User and group of a path that is bound here. Default: those of the process.
+    /// User and group of a path or queue that is bound here. Default: those of the process.
     pub fn owner(mut self, uid: u32, gid: u32) -> Self {
-        self.access.owner = Some((uid, gid));
+        self.ways.access.owner = Some((uid, gid));
         self
     }
 
-    /// What becomes of a file that is in the way of a path that is bound here. Default: [`Unlink::Flock`].
+    /// What becomes of a file that is in the way of a unix socket that is bound here. Default: [`Unlink::Flock`].
     pub fn unlink(mut self, policy: Unlink) -> Self {
-        self.unlink = policy;
+        self.ways.unlink = policy;
         self
     }
 
@@ -168,175 +248,4 @@ impl Want {
         self.nonblocking = true;
         self
     }
-
-    /// A listening TCP socket.
-    ///
-    /// # Errors
-    /// [`SocketError`].
-    pub fn tcp_listener(self) -> Result<Bound<TcpListener>, SocketError> {
-        let role = Role {
-            what: "a listening TCP socket",
-            filter: Some(is::tcp() & is::listening()),
-            of: |address| (address.kind, address.ip().is_some()) == (Transport::Stream, true),
-        };
-        Ok(self.take(role)?.map(TcpListener::from))
-    }
-
-    /// A UDP socket.
-    ///
-    /// # Errors
-    /// [`SocketError`].
-    pub fn udp_socket(self) -> Result<Bound<UdpSocket>, SocketError> {
-        let role = Role {
-            what: "a UDP socket",
-            filter: Some(is::udp()),
-            of: |address| (address.kind, address.ip().is_some()) == (Transport::Datagram, true),
-        };
-        Ok(self.take(role)?.map(UdpSocket::from))
-    }
-
-    /// A listening unix socket.
-    ///
-    /// # Errors
-    /// [`SocketError`].
-    pub fn unix_listener(self) -> Result<Bound<UnixListener>, SocketError> {
-        let role = Role {
-            what: "a listening unix socket",
-            filter: Some(is::unix() & is::stream() & is::listening()),
-            of: |address| address.kind == Transport::Stream && is_unix(address),
-        };
-        Ok(self.take(role)?.map(UnixListener::from))
-    }
-
-    /// A unix socket of datagrams.
-    ///
-    /// # Errors
-    /// [`SocketError`].
-    pub fn unix_datagram(self) -> Result<Bound<UnixDatagram>, SocketError> {
-        let role = Role {
-            what: "a unix socket of datagrams",
-            filter: Some(is::unix() & is::datagram()),
-            of: |address| address.kind == Transport::Datagram && is_unix(address),
-        };
-        Ok(self.take(role)?.map(UnixDatagram::from))
-    }
-
-    /// A listening unix socket that keeps messages apart, for which std has no type.
-    ///
-    /// # Errors
-    /// [`SocketError`].
-    pub fn seqpacket(self) -> Result<Bound<OwnedFd>, SocketError> {
-        let role = Role {
-            what: "a listening unix socket of messages",
-            filter: Some(is::unix() & is::seqpacket() & is::listening()),
-            of: |address| address.kind == Transport::Sequential && is_unix(address),
-        };
-        self.take(role)
-    }
-
-    /// Whatever it is; the filter says what it may be. This is how a FIFO, a device, a message queue or a socket of vsock is
-    /// taken. What is bound here listens, if it is of a kind that can.
-    ///
-    /// # Errors
-    /// [`SocketError`].
-    pub fn owned(self) -> Result<Bound<OwnedFd>, SocketError> {
-        let role = Role {
-            what: "any socket",
-            filter: None,
-            of: |_| true,
-        };
-        self.take(role)
-    }
-
-    fn take(mut self, role: Role) -> Result<Bound<OwnedFd>, SocketError> {
-        set::check(&self.name)?;
-        // A wrong address is told even if a manager makes it needless today.
-        let address = self.address(&role)?;
-        let filter = match (role.filter, self.filter.take()) {
-            (Some(role), Some(own)) => Some(role & own),
-            (role, own) => role.or(own),
-        };
-        let claimed = self.sockets.claim(&self.name, filter.as_ref(), |bound| {
-            address.as_ref().is_none_or(|wanted| wanted == bound)
-        })?;
-        let taken = match (claimed, address) {
-            (Some(claimed), _) => claimed,
-            (None, Some(address)) => {
-                let (socket, file) = self.bind(&address)?;
-                let origin = Origin::Bound(address);
-                self.sockets.serve(&self.name, socket, origin, file)?
-            }
-            (None, None) => return Err(SocketError::Missing { name: self.name }),
-        };
-        if self.nonblocking {
-            eudaemon_sys::fifo::set_waiting(&taken, false).map_err(SocketError::Look)?;
-        }
-        Ok(taken)
-    }
-
-    fn address(&self, role: &Role) -> Result<Option<Address>, SocketError> {
-        let Some(text) = &self.address else {
-            return Ok(None);
-        };
-        let address = Address::parse(text).map_err(|wrong| SocketError::Address {
-            text: text.clone(),
-            wrong,
-        })?;
-        // To bind one takes a structure std does not have, and a machine to try it on.
-        if matches!(address.place, Place::Vsock { .. }) {
-            return Err(SocketError::NotBoundHere { text: text.clone() });
-        }
-        match (role.of)(&address) {
-            true => Ok(Some(address)),
-            false => Err(SocketError::Unsuited {
-                text: text.clone(),
-                wanted: role.what,
-            }),
-        }
-    }
-
-    fn bind(&self, address: &Address) -> Result<(OwnedFd, Option<Made>), SocketError> {
-        let system = |error| SocketError::Bind {
-            address: address.to_string(),
-            error,
-        };
-        let (socket, file) = match &address.place {
-            Place::Ip(at) => (
-                bind::ip(address.kind, *at, self.options).map_err(system)?,
-                None,
-            ),
-            Place::Abstract(name) => {
-                let name = name.as_bytes();
-                (
-                    bind::abstract_name(address.kind, name).map_err(system)?,
-                    None,
-                )
-            }
-            Place::Path(path) => {
-                let (path, access) = (path.as_ref(), self.access);
-                let (socket, made) = bound::at(address.kind, path, self.unlink, access, system)?;
-                (socket, Some(made))
-            }
-            Place::Vsock { .. } => {
-                return Err(SocketError::NotBoundHere {
-                    text: address.to_string(),
-                });
-            }
-        };
-        if address.kind != Transport::Datagram {
-            bind::listen(&socket, self.backlog).map_err(system)?;
-        }
-        Ok((socket, file))
-    }
-}
-
-/// What a socket is to be.
-struct Role {
-    what: &'static str,
-    filter: Option<Filter>,
-    of: fn(&Address) -> bool,
-}
-
-fn is_unix(address: &Address) -> bool {
-    matches!(address.place, Place::Path(_) | Place::Abstract(_))
 }

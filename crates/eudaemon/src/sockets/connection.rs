@@ -2,7 +2,7 @@
 
 use super::{Filter, SocketError, Sockets, is};
 use crate::inherited::Kind;
-use eudaemon_core::listen::{CONNECTION, UNKNOWN};
+use eudaemon_core::listen::CONNECTION;
 use eudaemon_sys::{descriptor, hand};
 use std::fmt;
 use std::io;
@@ -72,7 +72,7 @@ impl Sockets {
         if let Some(found) = self.take_where(|name, fd| Ok(named(name) && is_one(fd)?))? {
             return Connection::of(found).map(Some);
         }
-        if let Some(is) = self.look_where(|name, _| Ok(named(name)))? {
+        if let Some(is) = self.look(CONNECTION)? {
             return Err(SocketError::Unfit {
                 name: CONNECTION.to_owned(),
                 is,
@@ -122,9 +122,7 @@ impl Connection {
         let peer = descriptor::peer(&fd).map_err(SocketError::Look)?;
         let peer = peer.map(|peer| match peer {
             descriptor::Local::Ip(at) => Peer::Ip(at),
-            descriptor::Local::Path(path) => {
-                Peer::Path(std::ffi::OsString::from_vec(path).into())
-            }
+            descriptor::Local::Path(path) => Peer::Path(std::ffi::OsString::from_vec(path).into()),
             descriptor::Local::Abstract(name) => Peer::Abstract(name),
             descriptor::Local::Unnamed => Peer::Unnamed,
             descriptor::Local::Vsock(at) => match at.cid {
@@ -153,7 +151,8 @@ impl Connection {
     /// # Errors
     /// [`SocketError::Unfit`]: it is something else. It is closed.
     pub fn tcp(self) -> Result<TcpStream, SocketError> {
-        self.is(&[Kind::Tcp4, Kind::Tcp6], "TCP").map(TcpStream::from)
+        self.is(&[Kind::Tcp4, Kind::Tcp6], "TCP")
+            .map(TcpStream::from)
     }
 
     /// A unix stream.

@@ -25,11 +25,6 @@ pub enum SocketError {
         /// What was asked for.
         wanted: &'static str,
     },
-    /// A socket of this kind is taken from a manager, but not bound here.
-    NotBoundHere {
-        /// As it was given.
-        text: String,
-    },
     /// What was handed over under the name is something else. It stays where it was.
     Unfit {
         /// The name.
@@ -67,6 +62,25 @@ pub enum SocketError {
         /// The path.
         path: PathBuf,
     },
+    /// The file at the path is of another kind than what is opened there.
+    WrongFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        is: Kind,
+        /// What was to be opened.
+        wanted: &'static str,
+    },
+    /// What is there already is not as it would have been made here: another owner, another mode, other sizes. It is neither used
+    /// nor changed.
+    Foreign {
+        /// The address.
+        address: String,
+        /// How it is.
+        found: String,
+        /// How it was to be.
+        wanted: String,
+    },
     /// The file of the lock could not be opened, or locked.
     Lock {
         /// The file.
@@ -93,12 +107,13 @@ impl SocketError {
         match self {
             SocketError::Address { .. }
             | SocketError::Unsuited { .. }
-            | SocketError::NotBoundHere { .. }
             | SocketError::Unfit { .. }
             | SocketError::Missing { .. }
             | SocketError::Name { .. }
             | SocketError::Reserved { .. }
-            | SocketError::NotASocket { .. } => Exit::Config,
+            | SocketError::NotASocket { .. }
+            | SocketError::WrongFile { .. }
+            | SocketError::Foreign { .. } => Exit::Config,
             SocketError::Taken { .. } => Exit::Unavailable,
             SocketError::Lock { error, .. }
             | SocketError::Bind { error, .. }
@@ -113,9 +128,6 @@ impl fmt::Display for SocketError {
         match self {
             SocketError::Address { text, .. } => write!(to, "unable to listen at {text:?}"),
             SocketError::Unsuited { text, wanted } => write!(to, "{text} is not {wanted}"),
-            SocketError::NotBoundHere { text } => {
-                write!(to, "{text} cannot be bound here, only handed over")
-            }
             SocketError::Unfit { name, is, wanted } => write!(
                 to,
                 "what was handed over as {name} is {}, not {wanted}",
@@ -138,6 +150,15 @@ impl fmt::Display for SocketError {
             SocketError::NotASocket { path } => {
                 write!(to, "{} is there and no socket", path.display())
             }
+            SocketError::WrongFile { path, is, wanted } => {
+                let (path, is) = (path.display(), is.name());
+                write!(to, "{path} is there and is {is}, not {wanted}")
+            }
+            SocketError::Foreign {
+                address,
+                found,
+                wanted,
+            } => write!(to, "{address} is there with {found}, not {wanted}"),
             SocketError::Lock { path, .. } => write!(to, "unable to lock {}", path.display()),
             SocketError::Look(_) => to.write_str("unable to look at what was handed over"),
             SocketError::Bind { address, .. } => write!(to, "unable to listen at {address}"),
@@ -154,13 +175,14 @@ impl std::error::Error for SocketError {
             | SocketError::Copy(error)
             | SocketError::Look(error) => Some(error),
             SocketError::Unsuited { .. }
-            | SocketError::NotBoundHere { .. }
             | SocketError::Unfit { .. }
             | SocketError::Missing { .. }
             | SocketError::Name { .. }
             | SocketError::Reserved { .. }
             | SocketError::Taken { .. }
-            | SocketError::NotASocket { .. } => None,
+            | SocketError::NotASocket { .. }
+            | SocketError::WrongFile { .. }
+            | SocketError::Foreign { .. } => None,
         }
     }
 }

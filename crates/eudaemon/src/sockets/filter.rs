@@ -219,7 +219,16 @@ pub mod is {
     /// A socket for a virtual machine and its host: `sd_is_socket(fd, AF_VSOCK, 0, -1)`.
     #[must_use]
     pub fn vsock() -> Filter {
-        local("of vsock", |at| *at == Local::Vsock)
+        local("of vsock", |at| matches!(at, Local::Vsock(_)))
+    }
+
+    /// A socket for a virtual machine and its host at this port: no call of `libsystemd` asks that.
+    #[must_use]
+    pub fn vsock_at(port: u32) -> Filter {
+        local(
+            format!("at vsock port {port}"),
+            move |at| matches!(at, Local::Vsock(at) if at.port == port),
+        )
     }
 
     /// A FIFO, or a pipe: `sd_is_fifo(fd, NULL)`.

@@ -10,7 +10,7 @@ use eudaemon_sys::{bind, descriptor};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The sockets of a service: what was handed over and nobody asked for yet, and a copy of each that is served, which a successor
@@ -82,6 +82,8 @@ pub(crate) struct Active {
     pub fd: OwnedFd,
     pub origin: Origin,
     pub file: Option<Arc<Made>>,
+    /// Which descriptor it was when it was handed over to this process.
+    number: Option<u32>,
     /// Its place in the order in which everything is handed on: what is claimed keeps the one it had.
     place: u64,
 }
@@ -101,8 +103,9 @@ impl Sockets {
     pub fn of(inherited: Inherited) -> Sockets {
         let passed = inherited.into_passed();
         Sockets::of_all(passed.into_iter().map(|passed| {
-            let (name, fd) = passed.into_parts();
-            Active::new(name, fd, Origin::Manager, None)
+            let (name, number, fd) = passed.into_parts();
+            let one = Active::new(name, fd, Origin::Manager, None);
+            Active { number, ..one }
         }))
     }
 
@@ -180,9 +183,9 @@ impl Sockets {
             Ok(found.clone().unwrap_or_default())
         };
         let filter = is::tcp() & is::listening();
-        let claimed = self.claim(name, Some(&filter), |at| {
+        let claimed = self.claim(name, Meant::Name(name), Some(&filter), |at| {
             let wanted = addresses().unwrap_or_default();
-            at.kind == Transport::Stream && at.ip().is_some_and(|at| wanted.contains(&at))
+            at.kind == Some(Transport::Stream) && at.ip().is_some_and(|at| wanted.contains(&at))
         })?;
         if let Some(claimed) = claimed {
             return Ok(claimed.map(TcpListener::from));
@@ -193,11 +196,11 @@ impl Sockets {
             .during(attempt)?;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for at in addresses {
-            let socket = bind::ip(Transport::Stream, at, bind::Options::default());
+            let socket = bind::ip(Transport::Stream, at, &bind::Options::default());
             match socket.and_then(|socket| bind::listen(&socket, BACKLOG).map(|()| socket)) {
                 Ok(socket) => {
                     let origin = Origin::Bound(Address {
-                        kind: Transport::Stream,
+                        kind: Some(Transport::Stream),
                         place: Place::Ip(at),
                     });
                     let bound = self.serve(name, socket, origin, None)?;
@@ -291,16 +294,41 @@ impl Sockets {
         pool.extract_if(.., |one| one.name == name).collect()
     }
 
-    /// Claims what is meant by a name, if the filter admits it. `suits` is asked of what this program bound itself.
+    /// Takes out the first that was handed over and that this is true of. It is served by nobody then.
+    pub(super) fn take_where(
+        &self,
+        mut is_meant: impl FnMut(&str, BorrowedFd<'_>) -> io::Result<bool>,
+    ) -> Result<Option<OwnedFd>, SocketError> {
+        let mut pool = held(&self.pool);
+        for at in 0..pool.len() {
+            let Some(one) = pool.get(at) else { break };
+            let is_open = one.is_a_managers();
+            if is_open && is_meant(&one.name, one.fd.as_fd()).map_err(SocketError::Look)? {
+                return Ok(Some(pool.remove(at).fd));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the first of this name is that was handed over.
+    pub(super) fn look(&self, name: &str) -> Result<Option<Kind>, SocketError> {
+        let pool = held(&self.pool);
+        let found = pool.iter().find(|one| one.name == name);
+        let kind = found.map(|one| descriptor::kind(&one.fd)).transpose();
+        kind.map_err(SocketError::Look)
+    }
+
+    /// Claims what is meant, if the filter admits it, under a name. `suits` is asked of what this program bound itself.
     pub(super) fn claim(
         &self,
         name: &str,
+        wanted: Meant<'_>,
         filter: Option<&Filter>,
         mut suits: impl FnMut(&Address) -> bool,
     ) -> Result<Option<Bound<OwnedFd>>, SocketError> {
         let mut pool = held(&self.pool);
         let mut unfit: Option<Kind> = None;
-        for at in pool_meant(&pool, name) {
+        for at in wanted.places(&pool) {
             let Some(one) = pool.get(at) else { continue };
             if matches!(&one.origin, Origin::Bound(address) if !suits(address)) {
                 continue;
@@ -324,7 +352,7 @@ impl Sockets {
         }
         match (unfit, filter) {
             (Some(is), Some(filter)) => Err(SocketError::Unfit {
-                name: name.to_owned(),
+                name: wanted.to_string(),
                 is,
                 wanted: filter.to_string(),
             }),
@@ -392,6 +420,7 @@ impl Active {
             fd,
             origin,
             file,
+            number: None,
             place: 0,
         }
     }
@@ -402,6 +431,7 @@ impl Active {
             fd: self.fd.try_clone()?,
             origin: self.origin.clone(),
             file: self.file.clone(),
+            number: None,
             place: self.place,
         })
     }
@@ -487,6 +517,36 @@ pub(super) fn check(name: &str) -> Result<(), SocketError> {
         (false, _) => Err(SocketError::Name { name }),
         (true, true) => Err(SocketError::Reserved { name }),
         (true, false) => Ok(()),
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Meant<'a> {
+    /// What has the name, or the only one if nobody gave that a name.
+    Name(&'a str),
+    /// What this process was given as this descriptor.
+    Number(u32),
+}
+
+impl Meant<'_> {
+    fn places(self, pool: &[Active]) -> Vec<usize> {
+        match self {
+            Meant::Name(name) => pool_meant(pool, name),
+            Meant::Number(number) => {
+                let is_it = |one: &Active| one.number == Some(number);
+                pool.iter().position(is_it).into_iter().collect()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Meant<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Meant::Name(name) => to.write_str(name),
+            Meant::Number(number) => write!(to, "fd:{number}"),
+        }
     }
 }
 

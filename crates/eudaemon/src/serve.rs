@@ -1,12 +1,12 @@
 //! A loop that accepts connections until the service is to stop, and shows by that that it lives.
 
 use crate::sockets::Bound;
-use crate::{Context, Result, Running};
+use crate::{Context, Handle, Result};
 use eudaemon_sys::clock::mono;
-use eudaemon_sys::poll::{Interest, Poll};
+use eudaemon_sys::poll::{Interest, Poll, Ready};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How long nothing is accepted when the process, or the machine, has no descriptor left.
 pub(crate) const EXHAUSTED: Duration = Duration::from_millis(100);
 
-const STOP: u64 = 0;
+const END: u64 = 0;
 const LISTENER: u64 = 1;
 
 /// A listening socket of std's.
@@ -80,7 +80,7 @@ impl<L: Listener> sealed::Accept for Bound<L> {
     }
 }
 
-impl Running {
+impl Handle {
     /// Accepts connections and hands each to `each`, until the service is to stop. Connections still in the queue then are
     /// left there, for a successor or a manager that keeps the socket.
     ///
@@ -93,24 +93,52 @@ impl Running {
     pub fn serve<L: Listener>(
         &self,
         listener: &L,
+        each: impl FnMut(L::Connection, L::Peer),
+    ) -> Result<()> {
+        self.accept(listener, None, each)
+    }
+
+    /// As [`Handle::serve`], and returns also once `end` can be read: the reading end of a pipe, say, whose other end was
+    /// dropped. A reload that has its new sockets ends the loops of the old ones so; the guide's chapter on sockets shows it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn serve_until<L: Listener>(
+        &self,
+        listener: &L,
+        end: &impl AsFd,
+        each: impl FnMut(L::Connection, L::Peer),
+    ) -> Result<()> {
+        self.accept(listener, Some(end.as_fd()), each)
+    }
+
+    fn accept<L: Listener>(
+        &self,
+        listener: &L,
+        end: Option<BorrowedFd<'_>>,
         mut each: impl FnMut(L::Connection, L::Peer),
     ) -> Result<()> {
         let attempt = || "unable to accept connections";
         listener.set_nonblocking().during(attempt)?;
         let mut poll = Poll::new().during(attempt)?;
-        poll.add(self.stop(), STOP, Interest::Read)
-            .during(attempt)?;
+        poll.add(self.stop(), END, Interest::Read).during(attempt)?;
+        if let Some(end) = end {
+            poll.add(end, END, Interest::Read).during(attempt)?;
+        }
         poll.add(listener, LISTENER, Interest::Read)
             .during(attempt)?;
         let silence = self.activation().watchdog().unwrap_or(SILENCE);
         let lease = self.health().lease("serve", silence);
-        let mut ready = Vec::new();
+        let mut ready: Vec<Ready> = Vec::new();
         while !self.stop().is_set() {
             lease.beat();
             ready.clear();
             let until = mono() + silence / 3;
             poll.wait(mono(), Some(until), &mut ready).during(attempt)?;
-            // A few at a time, so that a stop is heard between them.
+            if ready.iter().any(|one| one.token == END) {
+                break;
+            }
+            // A few at a time, so that an end is heard between them.
             for _ in 0..if ready.is_empty() { 0 } else { 16 } {
                 match listener.accept() {
                     Ok((connection, peer)) => each(connection, peer),

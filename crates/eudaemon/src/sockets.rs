@@ -29,6 +29,7 @@ mod generation;
 mod kinds;
 mod role;
 mod set;
+mod table;
 #[cfg(test)]
 mod tests;
 

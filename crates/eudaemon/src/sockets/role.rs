@@ -1,6 +1,7 @@
 //! What a socket is to be: the end of a wish.
 
-use super::set::{self, Meant, Origin};
+use super::set;
+use super::table::{Meant, Origin};
 use super::{Bound, Filter, SocketError, Want, is};
 use eudaemon_core::address::{Address, Kind as Transport, Place};
 use eudaemon_sys::hand;

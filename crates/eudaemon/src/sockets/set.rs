@@ -1,8 +1,9 @@
 //! The set: what was handed over and nobody asked for yet, and what is served.
 
 use super::bound::{Bound, Made};
+use super::table::{Active, Meant, Origin, Pool, Table, close, held};
 use super::{BACKLOG, Filter, Generation, SocketError, Want, is};
-use crate::inherited::{Inherited, Kind, meant};
+use crate::inherited::{Inherited, Kind};
 use crate::{Context, Error, Exit, Result as MainResult};
 use eudaemon_core::address::{Address, Kind as Transport, Place};
 use eudaemon_core::listen;
@@ -11,7 +12,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// The sockets of a service: what was handed over and nobody asked for yet, and a copy of each that is served, which a successor
 /// is given. Cheap to clone; every clone is the same set. Any thread may use it.
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 #[derive(Clone)]
 pub struct Sockets {
     is_activated: bool,
-    pool: Arc<Mutex<Vec<Active>>>,
+    pool: Arc<Mutex<Pool>>,
     // Locked after `pool` where both are.
     table: Arc<Mutex<Table>>,
 }
@@ -39,62 +40,6 @@ pub struct Described {
     name: String,
     kind: Kind,
     is_listening: bool,
-}
-
-/// Where something in the set is from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// A manager handed it over.
-    Manager,
-    /// This program bound it here, or the one this one follows.
-    Bound(Address),
-    /// This program opened it by itself, and exported it.
-    Exported,
-}
-
-impl Origin {
-    /// As it is told to a successor: `manager`, `exported`, or the address.
-    #[allow(dead_code, reason = "a handover tells it")]
-    pub(crate) fn text(&self) -> String {
-        match self {
-            Origin::Manager => "manager".to_owned(),
-            Origin::Exported => "exported".to_owned(),
-            Origin::Bound(address) => address.to_string(),
-        }
-    }
-
-    /// What such a text says; `None` if it says nothing.
-    #[allow(dead_code, reason = "a successor reads it")]
-    pub(crate) fn parse(text: &str) -> Option<Origin> {
-        match text {
-            "manager" => Some(Origin::Manager),
-            "exported" => Some(Origin::Exported),
-            address => Address::parse(address).ok().map(Origin::Bound),
-        }
-    }
-}
-
-/// A descriptor of the set.
-#[derive(Debug)]
-pub(crate) struct Active {
-    pub name: String,
-    // Before the file: while it is open, somebody receives.
-    pub fd: OwnedFd,
-    pub origin: Origin,
-    pub file: Option<Arc<Made>>,
-    /// Which descriptor it was when it was handed over to this process.
-    number: Option<u32>,
-    /// Its place in the order in which everything is handed on: what is claimed keeps the one it had.
-    place: u64,
-}
-
-/// What is served.
-#[derive(Debug, Default)]
-struct Table {
-    /// By place, and then by id.
-    entries: Vec<(u64, Active)>,
-    next_id: u64,
-    next_place: u64,
 }
 
 impl Sockets {
@@ -117,11 +62,8 @@ impl Sockets {
         let next_place = pool.last().map_or(0, |last| last.place + 1);
         Sockets {
             is_activated,
-            pool: Arc::new(Mutex::new(pool)),
-            table: Arc::new(Mutex::new(Table {
-                next_place,
-                ..Table::default()
-            })),
+            pool: Arc::new(Mutex::new(Pool(pool))),
+            table: Arc::new(Mutex::new(Table::from_place(next_place))),
         }
     }
 
@@ -140,17 +82,18 @@ impl Sockets {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let pool = held(&self.pool);
-        let open = pool.iter().filter(|one| !one.is_reserved());
-        open.map(|one| one.name.clone()).collect()
+        pool.open().map(|(_, one)| one.name.clone()).collect()
     }
 
     /// What was handed over and nobody has asked for yet, in order, if the filter admits it.
+    ///
+    /// Here as in [`Want::filter`], a filter of the caller's own ([`is::that`]) must not ask this set for anything: it waits.
     ///
     /// # Errors
     /// The kernel does not say what it is.
     pub fn inherited(&self, filter: &Filter) -> io::Result<Vec<Described>> {
         let mut found = Vec::new();
-        for one in held(&self.pool).iter().filter(|one| !one.is_reserved()) {
+        for (_, one) in held(&self.pool).open() {
             if filter.admits(&one.fd)? {
                 found.push(Described {
                     name: one.name.clone(),
@@ -246,10 +189,8 @@ impl Sockets {
 
     /// Closes what was handed over and nobody asked for; the names, in order. The library does that when `init` has ended.
     pub fn cleanup(&self) -> Vec<String> {
-        let names = self.names();
         let gone = std::mem::take(&mut *held(&self.pool));
-        drop(gone);
-        names
+        gone.open().map(|(_, one)| one.name.clone()).collect()
     }
 
     /// Begins a new configuration in this process, without a moment at which a client is refused.
@@ -265,7 +206,7 @@ impl Sockets {
         let pool = self.active().map_err(SocketError::Copy)?;
         Ok(Generation::of(Sockets {
             is_activated: self.is_activated,
-            pool: Arc::new(Mutex::new(pool)),
+            pool: Arc::new(Mutex::new(Pool(pool))),
             table: Arc::clone(&self.table),
         }))
     }
@@ -273,25 +214,14 @@ impl Sockets {
     /// A copy of everything that is served, in the order in which it came into the set: each open socket once for each of its
     /// names.
     pub(crate) fn active(&self) -> io::Result<Vec<Active>> {
-        let table = held(&self.table);
-        let mut all: Vec<Active> = Vec::with_capacity(table.entries.len());
-        for (_, one) in &table.entries {
-            // What the kernel does not know to be the same is handed on twice: that loses nothing.
-            let is_there = all.iter().any(|there| {
-                there.name == one.name && descriptor::is_same(&there.fd, &one.fd).unwrap_or(false)
-            });
-            if !is_there {
-                all.push(one.copy()?);
-            }
-        }
-        Ok(all)
+        held(&self.table).copies()
     }
 
     /// Takes out what was handed over under a name, one that the library keeps for itself too. It is served by nobody then.
     #[allow(dead_code, reason = "stored state is taken by this")]
     pub(crate) fn take(&self, name: &str) -> Vec<Active> {
         let mut pool = held(&self.pool);
-        pool.extract_if(.., |one| one.name == name).collect()
+        pool.0.extract_if(.., |one| one.name == name).collect()
     }
 
     /// Takes out the first that was handed over and that this is true of. It is served by nobody then.
@@ -300,11 +230,11 @@ impl Sockets {
         mut is_meant: impl FnMut(&str, BorrowedFd<'_>) -> io::Result<bool>,
     ) -> Result<Option<OwnedFd>, SocketError> {
         let mut pool = held(&self.pool);
-        for at in 0..pool.len() {
-            let Some(one) = pool.get(at) else { break };
+        for at in 0..pool.0.len() {
+            let Some(one) = pool.0.get(at) else { break };
             let is_open = one.is_a_managers();
             if is_open && is_meant(&one.name, one.fd.as_fd()).map_err(SocketError::Look)? {
-                return Ok(Some(pool.remove(at).fd));
+                return Ok(Some(pool.0.remove(at).fd));
             }
         }
         Ok(None)
@@ -313,7 +243,7 @@ impl Sockets {
     /// What the first of this name is that was handed over.
     pub(super) fn look(&self, name: &str) -> Result<Option<Kind>, SocketError> {
         let pool = held(&self.pool);
-        let found = pool.iter().find(|one| one.name == name);
+        let found = pool.0.iter().find(|one| one.name == name);
         let kind = found.map(|one| descriptor::kind(&one.fd)).transpose();
         kind.map_err(SocketError::Look)
     }
@@ -329,7 +259,7 @@ impl Sockets {
         let mut pool = held(&self.pool);
         let mut unfit: Option<Kind> = None;
         for at in wanted.places(&pool) {
-            let Some(one) = pool.get(at) else { continue };
+            let Some(one) = pool.0.get(at) else { continue };
             if matches!(&one.origin, Origin::Bound(address) if !suits(address)) {
                 continue;
             }
@@ -343,7 +273,7 @@ impl Sockets {
             name.clone_into(&mut copy.name);
             let place = Some(copy.place);
             let export = self.add(copy, place);
-            let one = pool.remove(at);
+            let one = pool.0.remove(at);
             return Ok(Some(Bound {
                 socket: one.fd,
                 export: Some(export),
@@ -393,76 +323,19 @@ impl Sockets {
     ) -> io::Result<usize> {
         let mut pool = held(&self.pool);
         let mut table = held(&self.table);
-        let unclaimed: io::Result<Vec<bool>> = pool.iter().map(&mut is_meant).collect();
+        let unclaimed: io::Result<Vec<bool>> = pool.0.iter().map(&mut is_meant).collect();
         let served = table.entries.iter().map(|(_, one)| is_meant(one));
         let served: io::Result<Vec<bool>> = served.collect();
         let (mut unclaimed, mut served) = (unclaimed?.into_iter(), served?.into_iter());
         let mut next = |_: &mut Active| unclaimed.next().unwrap_or(false);
-        let mut gone: Vec<Active> = pool.extract_if(.., &mut next).collect();
+        let mut gone: Vec<Active> = pool.0.extract_if(.., &mut next).collect();
         let mut next = |_: &mut (u64, Active)| served.next().unwrap_or(false);
         gone.extend(table.entries.extract_if(.., &mut next).map(|(_, one)| one));
+        let count = gone.len();
         // A file may be removed with one of them, which takes a while.
         drop((pool, table));
-        Ok(gone.len())
-    }
-}
-
-impl Active {
-    /// One that comes to the end of the order.
-    pub(crate) fn new(
-        name: String,
-        fd: OwnedFd,
-        origin: Origin,
-        file: Option<Arc<Made>>,
-    ) -> Active {
-        Active {
-            name,
-            fd,
-            origin,
-            file,
-            number: None,
-            place: 0,
-        }
-    }
-
-    fn copy(&self) -> io::Result<Active> {
-        Ok(Active {
-            name: self.name.clone(),
-            fd: self.fd.try_clone()?,
-            origin: self.origin.clone(),
-            file: self.file.clone(),
-            number: None,
-            place: self.place,
-        })
-    }
-
-    fn is_reserved(&self) -> bool {
-        listen::is_reserved(&self.name)
-    }
-
-    fn is_a_managers(&self) -> bool {
-        self.origin == Origin::Manager && !self.is_reserved()
-    }
-}
-
-impl Table {
-    fn add(&mut self, one: Active, place: Option<u64>) -> u64 {
-        let place = place.unwrap_or_else(|| {
-            self.next_place += 1;
-            self.next_place - 1
-        });
-        let id = self.next_id;
-        self.next_id += 1;
-        let at = self
-            .entries
-            .partition_point(|(_, there)| there.place <= place);
-        self.entries.insert(at, (id, Active { place, ..one }));
-        id
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Active> {
-        let at = self.entries.iter().position(|(there, _)| *there == id)?;
-        Some(self.entries.remove(at).1)
+        close(gone);
+        Ok(count)
     }
 }
 
@@ -501,10 +374,10 @@ impl fmt::Debug for Sockets {
         let names = |of: &mut dyn Iterator<Item = &Active>| -> Vec<String> {
             of.map(|one| one.name.clone()).collect()
         };
-        let pool = names(&mut held(&self.pool).iter());
+        let unclaimed = names(&mut held(&self.pool).0.iter());
         let active = names(&mut held(&self.table).entries.iter().map(|(_, one)| one));
         to.debug_struct("Sockets")
-            .field("unclaimed", &pool)
+            .field("unclaimed", &unclaimed)
             .field("active", &active)
             .finish()
     }
@@ -518,51 +391,4 @@ pub(super) fn check(name: &str) -> Result<(), SocketError> {
         (true, true) => Err(SocketError::Reserved { name }),
         (true, false) => Ok(()),
     }
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Meant<'a> {
-    /// What has the name, or the only one if nobody gave that a name.
-    Name(&'a str),
-    /// What this process was given as this descriptor.
-    Number(u32),
-}
-
-impl Meant<'_> {
-    fn places(self, pool: &[Active]) -> Vec<usize> {
-        match self {
-            Meant::Name(name) => pool_meant(pool, name),
-            Meant::Number(number) => {
-                let is_it = |one: &Active| one.number == Some(number);
-                pool.iter().position(is_it).into_iter().collect()
-            }
-        }
-    }
-}
-
-impl fmt::Display for Meant<'_> {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Meant::Name(name) => to.write_str(name),
-            Meant::Number(number) => write!(to, "fd:{number}"),
-        }
-    }
-}
-
-/// The places of what is meant by a name that is not reserved.
-fn pool_meant(pool: &[Active], name: &str) -> Vec<usize> {
-    let open = pool
-        .iter()
-        .enumerate()
-        .filter(|(_, one)| !one.is_reserved());
-    let (places, names): (Vec<usize>, Vec<&str>) =
-        open.map(|(at, one)| (at, one.name.as_str())).unzip();
-    let meant = meant(name, names.into_iter()).into_iter();
-    meant.filter_map(|at| places.get(at).copied()).collect()
-}
-
-fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A filter that panics leaves all as it was.
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

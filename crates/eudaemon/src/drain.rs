@@ -133,22 +133,26 @@ impl Connections {
         listener: &tokio::net::TcpListener,
     ) -> io::Result<Option<(tokio::net::TcpStream, Connection)>> {
         use crate::serve::{EXHAUSTED, is_exhausted, is_the_peers};
+        use std::future::poll_fn;
+        use std::pin::pin;
+        use std::task::Poll;
         loop {
-            let accepted = tokio::select! {
-                // Asked in this order: a full queue does not keep it from stopping.
-                biased;
-                () = self.0.stop.cancelled() => return Ok(None),
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
+            let mut stopped = pin!(self.0.stop.cancelled());
+            // Asked in this order: a full queue does not keep it from stopping.
+            let next = poll_fn(|task| match stopped.as_mut().poll(task) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => listener.poll_accept(task).map(Some),
+            });
+            match next.await {
+                None => return Ok(None),
+                Some(Ok((stream, _))) => {
                     // Many answers are shorter than a packet. It fails only for one that is gone already.
                     let _ = stream.set_nodelay(true);
                     return Ok(Some((stream, self.enter())));
                 }
-                Err(error) if is_the_peers(&error) => {}
-                Err(error) if is_exhausted(&error) => tokio::time::sleep(EXHAUSTED).await,
-                Err(error) => return Err(error),
+                Some(Err(error)) if is_the_peers(&error) => {}
+                Some(Err(error)) if is_exhausted(&error) => tokio::time::sleep(EXHAUSTED).await,
+                Some(Err(error)) => return Err(error),
             }
         }
     }

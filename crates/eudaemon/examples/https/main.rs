@@ -15,6 +15,7 @@ mod settings;
 
 use answers::Answers;
 use eudaemon::drain::Connections;
+use eudaemon::sockets::{Bound, Sockets};
 use eudaemon::tls::Tls;
 use eudaemon::{AsyncService, Event, Init, Manifest, Result, Running};
 use settings::Settings;
@@ -38,7 +39,7 @@ struct Words {
 
 /// A socket, and what is spoken at it.
 struct Door {
-    listener: TcpListener,
+    listener: Bound<TcpListener>,
     tls: Option<Tls>,
 }
 
@@ -74,7 +75,7 @@ impl AsyncService for Web {
         for remark in tls.iter().flat_map(Tls::remarks) {
             cx.log().warning(remark);
         }
-        let doors = doors(&settings, tls.as_ref(), cx)?;
+        let doors = doors(&settings, tls.as_ref(), cx.sockets())?;
         Ok(Web {
             words,
             settings,
@@ -84,37 +85,49 @@ impl AsyncService for Web {
     }
 
     async fn run(self, mut cx: Running) -> Result<()> {
-        let connections = Connections::until(cx.stop());
         let answers = Arc::new(Answers::new(self.settings));
-        let mut _serving = serve(self.doors, &connections, &answers)?;
+        let connections = Connections::until(cx.stop());
+        let mut serving = serve(self.doors, &connections, &answers)?;
         cx.ready();
         while let Event::Reload(reload) = cx.next_event().await {
-            let read = || -> Result<()> {
+            // All of the new is there before anything of the old is touched.
+            let renew = || -> Result<_> {
                 let settings = Settings::read(self.words.config.as_deref())?;
+                let generation = cx.sockets().reset()?;
+                let doors = doors(&settings, self.tls.as_ref(), &generation)?;
                 self.tls.as_ref().map_or(Ok(()), Tls::reload)?;
+                let renewed = serve(doors, &connections, &answers)?;
+                generation.keep();
                 answers.change(settings);
-                Ok(())
+                Ok(renewed)
             };
-            match read() {
-                Ok(()) => reload.done(),
+            match renew() {
+                Ok(renewed) => {
+                    serving = renewed;
+                    reload.done();
+                }
                 Err(error) => reload.failed(error),
             }
         }
-        match connections.finish().await {
-            0 => {}
-            left => cx.log().warning(format_args!("{left} connections are cut")),
+        drop(serving);
+        let left = connections.finish().await;
+        if left > 0 {
+            cx.log().warning(format_args!("{left} connections are cut"));
         }
         Ok(())
     }
 }
 
-/// Opens what is listened at.
-fn doors(settings: &Settings, tls: Option<&Tls>, cx: &mut Init<'_>) -> Result<Vec<Door>> {
+/// Opens what is listened at: of what was handed over, or else of what the settings say.
+fn doors(settings: &Settings, tls: Option<&Tls>, sockets: &Sockets) -> Result<Vec<Door>> {
+    let handed = sockets.names();
+    let is_wanted = |name: &str| !sockets.is_activated() || handed.iter().any(|one| one == name);
     let mut doors = Vec::new();
     let mut open = |name, address: &str, tls| -> Result<()> {
-        let want = cx.sockets().get(name).or_bind(address).nonblocking();
-        let listener = want.tcp_listener()?;
-        doors.push(Door { listener, tls });
+        if is_wanted(name) {
+            let listener = sockets.get(name).or_bind(address).tcp_listener()?;
+            doors.push(Door { listener, tls });
+        }
         Ok(())
     };
     open("http", &settings.http, None)?;
@@ -129,10 +142,10 @@ fn serve(
     doors: Vec<Door>,
     connections: &Connections,
     answers: &Arc<Answers>,
-) -> Result<JoinSet<std::io::Result<()>>> {
+) -> Result<JoinSet<Result<()>>> {
     let mut accepting = JoinSet::new();
     for Door { listener, tls } in doors {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = listener.into_tokio()?;
         let (connections, answers) = (connections.clone(), Arc::clone(answers));
         accepting.spawn(async move {
             while let Some((stream, connection)) = connections.accept(&listener).await? {

@@ -1,6 +1,9 @@
+mod model;
+mod property;
+
 use super::*;
 use crate::Exit;
-use crate::inherited::Inherited;
+use crate::inherited::{Inherited, Kind};
 use eudaemon_core::listen::UNKNOWN;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};

@@ -6,8 +6,8 @@ use crate::Exit;
 use crate::inherited::{Inherited, Kind};
 use eudaemon_core::listen::UNKNOWN;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 fn none() -> Sockets {
     Sockets::of(Inherited::default())

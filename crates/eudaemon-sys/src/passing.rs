@@ -264,4 +264,25 @@ mod tests {
             Came::Closed
         );
     }
+
+    /// Source: `unix(7)`, SCM_RIGHTS. One more than there may be is refused and not cut off, and each that arrives is closed
+    /// when a program is executed.
+    #[test]
+    fn as_many_as_there_may_be_arrive_and_no_program_gets_them() {
+        let (a, b) = Channel::pair().expect("pair");
+        let (read, _write) = rustix::pipe::pipe().expect("pipe");
+        let mut many = vec![read.as_fd(); MOST + 1];
+        let refused = a.send(b"too many", &many).expect_err("one too many");
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        many.pop();
+        a.send(b"many", &many).expect("as many as there may be");
+        let mut fds = Vec::new();
+        let came = b.receive(&mut [0; 16], false, |fd| fds.push(fd));
+        assert_eq!(came.expect("receive"), Came::Message(4));
+        assert_eq!(fds.len(), MOST);
+        for fd in &fds {
+            let flags = rustix::io::fcntl_getfd(fd).expect("an open descriptor");
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        }
+    }
 }

@@ -15,10 +15,10 @@ mod harness;
 mod managed;
 mod orders;
 mod roles;
-mod scarce;
 mod shell;
 mod stage;
 mod surroundings;
+mod thrift;
 
 use harness::Test;
 use std::process::ExitCode;
@@ -35,6 +35,6 @@ fn main() -> ExitCode {
         orders::TESTS,
         surroundings::TESTS,
         blocked::TESTS,
-        scarce::TESTS,
+        thrift::TESTS,
     ])
 }

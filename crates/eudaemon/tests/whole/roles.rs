@@ -96,6 +96,19 @@ pub fn play(role: &OsStr) -> ExitCode {
                 Ok(())
             })
         }),
+        // The first reload takes as long as nobody writes to a FIFO, and uses no processor meanwhile.
+        "reload-asleep" => Builder::new("reload-asleep").run(|_| {
+            Ok(|cx: Running| {
+                let mut fifo = Some(folder().join("fifo"));
+                cx.on_reload(move || {
+                    fifo.take().map(std::fs::read).transpose()?;
+                    Ok(())
+                })?;
+                cx.ready();
+                cx.stop().wait();
+                Ok(())
+            })
+        }),
         "runnable" => reloading("runnable").start(|_| Ok(Machine)),
         "future" => Builder::new("future").run_async(|_| {
             Ok(|mut cx: Running| async move {

@@ -1,4 +1,4 @@
-//! A machine that gives no more.
+//! What a service uses: nothing while nothing happens, and no more than there is.
 
 use super::Test;
 use super::stage::{FOLDER, LONG, ROLE, Scratch, until};
@@ -9,10 +9,16 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-pub const TESTS: &[Test] = &[(
-    "without_descriptors_it_waits_and_then_goes_on",
-    without_descriptors_it_waits_and_then_goes_on,
-)];
+pub const TESTS: &[Test] = &[
+    (
+        "without_descriptors_it_waits_and_then_goes_on",
+        without_descriptors_it_waits_and_then_goes_on,
+    ),
+    (
+        "clients_who_wait_or_are_gone_cost_nothing",
+        clients_who_wait_or_are_gone_cost_nothing,
+    ),
+];
 
 /// What a process has used of a processor, in all its threads. Source: `proc_pid_stat(5)`, utime and stime, in hundredths of a
 /// second.
@@ -67,4 +73,51 @@ fn without_descriptors_it_waits_and_then_goes_on() {
     let mut told = String::new();
     control.read_to_string(&mut told).expect("an answer");
     assert!(told.ends_with("checks.serve: ok\nok\n"), "{told}");
+}
+
+/// Whoever waits for an answer is not read from, so that he has said all, or is gone, must not wake anybody again and again.
+fn clients_who_wait_or_are_gone_cost_nothing() {
+    let scratch = Scratch::new();
+    let door = scratch.path("control");
+    let control = format!("--service.control={}", door.display());
+    let fifo = scratch.path("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo").success());
+    let manager = scratch.managed(Manager::builder(), "reload-asleep", &[&control]);
+    manager.wait_ready(LONG).expect("it is ready");
+    let client = |said: &str| {
+        let mut client = UnixStream::connect(&door).expect("it is let in");
+        client.set_read_timeout(Some(LONG)).expect("a limit");
+        client.write_all(said.as_bytes()).expect("our own side");
+        client
+    };
+    let no_more = |client: &UnixStream| {
+        let shut = client.shutdown(std::net::Shutdown::Write);
+        shut.expect("our own side");
+    };
+    let told = |mut client: UnixStream| {
+        let mut told = String::new();
+        client.read_to_string(&mut told).expect("an answer");
+        told
+    };
+    let silent = client("");
+    let waiting = client("reload\n");
+    no_more(&waiting);
+    let gone = client("reload\n");
+    drop(gone);
+    let asked = client("health\n");
+    no_more(&asked);
+    assert!(
+        told(asked).ends_with("ok\n"),
+        "the others were heard before"
+    );
+    let before = used(manager.pid());
+    let (_never, silence) = std::sync::mpsc::channel::<()>();
+    let _time_passes = silence.recv_timeout(Duration::from_millis(600));
+    let worked = used(manager.pid()) - before;
+    assert!(worked < Duration::from_millis(150), "{worked:?}");
+    std::fs::write(&fifo, "").expect("somebody reads");
+    assert_eq!(told(waiting), "ok\n");
+    manager.stop(LONG).expect("it stops");
+    assert_eq!(told(silent), "");
 }

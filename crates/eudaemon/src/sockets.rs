@@ -23,6 +23,8 @@
 
 mod bound;
 mod connection;
+#[cfg(test)]
+mod copies;
 mod error;
 mod filter;
 mod generation;

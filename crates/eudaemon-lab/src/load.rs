@@ -15,4 +15,4 @@ mod wrk;
 
 pub use figures::{Asked, Figures};
 pub use play::{Change, Client, Scene, Seen, need_load as need, play};
-pub use server::Server;
+pub use server::{Server, unit};

@@ -1,24 +1,29 @@
-//! `load SERVER CHANGE CLIENT SECONDS TIMES CONNECTIONS [PROGRAM]`: what a client saw of a web server that changed so many times
-//! meanwhile, as `NAME<tab>NUMBER` lines for `cargo xtask bench`. SERVER is `nginx` or `ours`, with the program.
+//! `load SERVER CHANGE CLIENT SECONDS TIMES CONNECTIONS`: what a client saw of a web server that changed so many times meanwhile,
+//! as `NAME<tab>NUMBER` lines for `cargo xtask bench`. SERVER is `nginx`, or `ours:PROGRAM`, the example `https`, or `unit:CONTROL`, the
+//! same as the unit of a machine, or `machine:PROGRAM`, which boots that machine with the real systemd and asks from inside;
+//! `machine:nginx` does that with nginx, so that the two are compared in the same place.
 
 use eudaemon_lab::World;
-use eudaemon_lab::load::{Scene, Seen, Server, play};
+use eudaemon_lab::load::{Scene, Seen, Server, play, unit};
+use eudaemon_lab::pid1::{self, Pid1};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: load nginx|ours quiet|reload|replace|restart wrk|wrk-close|h2load|crowd SECONDS TIMES CONNECTIONS [PROGRAM]";
+const USAGE: &str = "usage: load nginx|ours:PROGRAM|unit:CONTROL|machine:PROGRAM|machine:nginx quiet|reload|replace|restart wrk|wrk-close|h2load|crowd SECONDS TIMES CONNECTIONS";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let Some((server, scene, rest)) = understood(&words) else {
+    let Some((server, scene)) = understood(&words) else {
         eprintln!("{USAGE}");
         return ExitCode::from(100);
     };
-    match run(server, scene, rest) {
-        Ok(seen) => {
-            tell(&seen);
-            ExitCode::SUCCESS
-        }
+    let told = match server.strip_prefix("machine:") {
+        Some(program) => machine(program, &words[1..]),
+        None => run(server, scene).map(|seen| tell(&seen)),
+    };
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("load: fatal: {why}");
             ExitCode::from(111)
@@ -26,17 +31,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn understood(words: &[String]) -> Option<(&str, Scene, &[String])> {
-    let [
-        server,
-        change,
-        client,
-        seconds,
-        times,
-        connections,
-        rest @ ..,
-    ] = words
-    else {
+fn understood(words: &[String]) -> Option<(&str, Scene)> {
+    let [server, change, client, seconds, times, connections] = words else {
         return None;
     };
     let scene = Scene {
@@ -46,14 +42,40 @@ fn understood(words: &[String]) -> Option<(&str, Scene, &[String])> {
         times: times.parse().ok()?,
         connections: connections.parse().ok()?,
     };
-    Some((server, scene, rest))
+    Some((server, scene))
 }
 
-fn run(server: &str, scene: Scene, _rest: &[String]) -> Result<Seen, String> {
+fn run(server: &str, scene: Scene) -> Result<Seen, String> {
     let world = World::new("load");
-    match server {
-        "nginx" => play(&world, &Server::nginx(&world)?, scene),
-        other => Err(format!("{other:?} is no server")),
+    let server = match server.split_once(':') {
+        None if server == "nginx" => Server::nginx(&world),
+        Some(("ours", program)) => Server::ours(&world, Path::new(program)),
+        Some(("unit", control)) => Server::unit(&world, Path::new(control)),
+        None | Some(_) => Err(format!("{server:?} is no server")),
+    }?;
+    play(&world, &server, scene)
+}
+
+/// Boots a machine and runs this program in it.
+fn machine(program: &str, words: &[String]) -> Result<(), String> {
+    if !pid1::need() {
+        return Err("no machine".to_owned());
+    }
+    let machine = Pid1::new();
+    let server = match program {
+        "nginx" => program.to_owned(),
+        program => format!("unit:{}", unit(&machine, Path::new(program))?.display()),
+    };
+    let us =
+        std::env::current_exe().map_err(|why| format!("unable to find this program: {why}"))?;
+    machine.copy(&us, "load");
+    let seen = machine.judge(&format!("./load {server} {}", words.join(" ")));
+    eprint!("{}", seen.err);
+    print!("{}", seen.out);
+    if seen.code == 0 {
+        Ok(())
+    } else {
+        Err(format!("it ended with {}", seen.code))
     }
 }
 

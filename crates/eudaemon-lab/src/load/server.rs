@@ -1,6 +1,7 @@
 //! A web server that answers `GET /` at two ports, plain and with TLS, and how it is changed while it does.
 
 use crate::Signal;
+use crate::pid1::Pid1;
 use crate::port::Port;
 use crate::wait::{Exit, SOON, until};
 use crate::world::{Running, World, alive, state_and_parent};
@@ -12,6 +13,12 @@ use std::time::Duration;
 
 /// Where nginx is.
 pub const NGINX: &str = "/usr/sbin/nginx";
+
+/// The unit in a machine of its own, with ports of its own.
+const UNIT: &str = "web.service";
+const UNIT_PORTS: (u16, u16) = (8080, 8443);
+/// The control socket of ours.
+const CONTROL: &str = "control";
 
 /// Two worker processes, as many as our service has threads on the machine of the tables; connections are kept as long as they are
 /// used. A daemon, because one in the foreground ignores USR2 (observed with 1.22.1).
@@ -53,7 +60,7 @@ pub struct Server<'a> {
 enum Kind {
     Nginx,
     Ours(PathBuf),
-    Unit(String, PathBuf),
+    Unit(PathBuf),
 }
 
 impl<'a> Server<'a> {
@@ -91,6 +98,42 @@ impl<'a> Server<'a> {
         Ok(server)
     }
 
+    /// Starts the library's example `https`, with a certificate of its own and a control socket.
+    ///
+    /// # Errors
+    /// It does not serve; in words.
+    pub fn ours(world: &'a World, program: &Path) -> Result<Server<'a>, String> {
+        let (plain, tls) = (Port::free(), Port::free());
+        let words = ours(world, plain.number, tls.number)?;
+        let running = world.start_on(program, &words, nothing()?);
+        let server = Server {
+            world,
+            plain: plain.number,
+            tls: tls.number,
+            kind: Kind::Ours(world.path(CONTROL)),
+            _held: vec![plain, tls],
+        };
+        server.serves(Some(&running))?;
+        Ok(server)
+    }
+
+    /// The unit that [`unit`] wrote, from inside the machine; `world` is only where what asks it runs.
+    ///
+    /// # Errors
+    /// It does not serve; in words.
+    pub fn unit(world: &'a World, control: &Path) -> Result<Server<'a>, String> {
+        let server = Server {
+            world,
+            plain: UNIT_PORTS.0,
+            tls: UNIT_PORTS.1,
+            kind: Kind::Unit(control.to_owned()),
+            _held: Vec::new(),
+        };
+        server.systemctl("start", UNIT)?;
+        server.serves(None)?;
+        Ok(server)
+    }
+
     /// Waits until it answers at both ports, or has ended.
     fn serves(&self, running: Option<&Running>) -> Result<(), String> {
         let answers = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
@@ -118,8 +161,7 @@ impl<'a> Server<'a> {
                     !before.iter().any(|&pid| alive(pid)) && !children(main).is_empty()
                 })
             }
-            Kind::Ours(control) => asked(control, "reload"),
-            Kind::Unit(name, _) => self.systemctl("reload", name),
+            Kind::Ours(control) | Kind::Unit(control) => asked(control, "reload"),
         }
     }
 
@@ -130,7 +172,7 @@ impl<'a> Server<'a> {
     pub fn replace(&self) -> Result<(), String> {
         match &self.kind {
             Kind::Nginx => self.upgrade(),
-            Kind::Ours(control) | Kind::Unit(_, control) => asked(control, "replace"),
+            Kind::Ours(control) | Kind::Unit(control) => asked(control, "replace"),
         }
     }
 
@@ -141,7 +183,7 @@ impl<'a> Server<'a> {
     pub fn restart(&self) -> Result<(), String> {
         match &self.kind {
             Kind::Nginx | Kind::Ours(_) => Err("nobody restarts it".to_owned()),
-            Kind::Unit(name, _) => self.systemctl("restart", name),
+            Kind::Unit(_) => self.systemctl("restart", UNIT),
         }
     }
 
@@ -181,6 +223,42 @@ impl<'a> Server<'a> {
     }
 }
 
+/// The settings of the example `https` in this world, and the words of its command line.
+fn ours(world: &World, plain: u16, tls: u16) -> Result<Vec<String>, String> {
+    certificate(world)?;
+    world.write(
+        "settings",
+        format!("http = tcp:127.0.0.1:{plain}\nhttps = tcp:127.0.0.1:{tls}\n"),
+    );
+    let at = |name: &str| world.path(name).display().to_string();
+    Ok(vec![
+        format!("--config={}", at("settings")),
+        format!("--cert={}", at("cert.pem")),
+        format!("--key={}", at("key.pem")),
+        format!("--service.control={}", at(CONTROL)),
+    ])
+}
+
+/// Puts the example `https` into a machine, as a unit whose sockets the manager keeps while it is restarted. Returns where its
+/// control socket will be.
+///
+/// # Errors
+/// There is no certificate to be had.
+pub fn unit(machine: &Pid1, program: &Path) -> Result<PathBuf, String> {
+    machine.copy(program, "https");
+    let words = ours(machine, UNIT_PORTS.0, UNIT_PORTS.1)?.join(" ");
+    let program = machine.path("https");
+    machine.unit(
+        UNIT,
+        &format!(
+            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nNotifyAccess=all\nExecStart={} {words}\nFileDescriptorStoreMax=16\n\
+             ",
+            program.display()
+        ),
+    );
+    Ok(machine.path(CONTROL))
+}
+
 /// Asks a service's control socket, and waits for the answer.
 fn asked(control: &Path, question: &str) -> Result<(), String> {
     let failed = |why: std::io::Error| format!("{question} at {}: {why}", control.display());
@@ -202,7 +280,9 @@ fn asked(control: &Path, question: &str) -> Result<(), String> {
 
 /// A certificate of its own, for an hour, and its key.
 fn certificate(world: &World) -> Result<(), String> {
-    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem \
+    // In a machine there is no configuration of its own to be had.
+    world.write("cert.conf", "[req]\ndistinguished_name = name\n[name]\n");
+    let words = "req -config cert.conf -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem \
                  -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1";
     let words: Vec<_> = words.split_whitespace().collect();
     let running = world.start_on(Path::new("/usr/bin/openssl"), &words, nothing()?);

@@ -9,7 +9,8 @@
 //!
 //! The programs that are no supervisors (loggers, time filters, links of a chain) are measured one by one, in `programs`, beside what
 //! the kernel alone needs; so is what the library says to a manager, in
-//! `messages`, and how soon, in `ready`. `--quick` tells whether everything still runs, not how fast it is.
+//! `messages`, and how soon, in `ready`. What clients see of a server that changes, in `zero_downtime`, takes half an hour, and is
+//! measured when it is asked for by name. `--quick` tells whether everything still runs, not how fast it is.
 //!
 //! Not measured: services with loggers, more than one tree, machines under memory pressure.
 
@@ -22,6 +23,7 @@ mod table;
 mod timed;
 pub(crate) mod tree;
 mod visit;
+mod zero_downtime;
 
 use crate::{Outcome, worker, workspace};
 use std::collections::BTreeMap;
@@ -60,7 +62,7 @@ impl Options {
             ours: None,
             services: 1000,
             rounds: 3,
-            only: known(),
+            only: usual(),
             peers: Kind::PEERS
                 .iter()
                 .map(|(_, name, _)| (*name).to_owned())
@@ -103,6 +105,12 @@ impl Options {
 
 /// Everything `--only` chooses from.
 fn known() -> Vec<String> {
+    let named = zero_downtime::SCENES.map(str::to_owned);
+    usual().into_iter().chain(named).collect()
+}
+
+/// What is measured when nothing is named.
+fn usual() -> Vec<String> {
     let all = STAGES.into_iter().chain(programs::SCENES);
     let library = messages::SCENES.into_iter().chain(ready::SCENES);
     all.chain(library).map(str::to_owned).collect()
@@ -188,14 +196,22 @@ fn work(args: &[String]) -> Outcome {
             columns: ready::subjects(),
         });
     }
+    let mut more = None;
+    if zero_downtime::SCENES
+        .iter()
+        .any(|scene| options.wants(scene))
+    {
+        more = Some(zero_downtime::play(&options, &mut notes)?);
+    }
     notes.push(format!("load averages after: {}", process::load()));
     tables.iter().for_each(|table| print!("{}", table.text()));
+    more.iter().for_each(|(text, _)| print!("{text}"));
     notes.iter().for_each(|note| println!("note: {note}"));
     let stamp = std::time::UNIX_EPOCH
         .elapsed()
         .map_or(0, |time| time.as_secs());
     let path = out.join(format!("{stamp}.json"));
-    let json = table::json(&tables, options.rounds, &notes);
+    let json = table::json(&tables, more.map(|(_, rows)| rows), options.rounds, &notes);
     std::fs::write(&path, json)
         .map_err(|why| format!("unable to write {}: {why}", path.display()))?;
     println!("{}", path.display());

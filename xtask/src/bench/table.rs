@@ -84,7 +84,8 @@ fn judge(row: &Row, samples: &Samples, columns: &[Subject]) -> Verdict {
     Verdict { best, ratio, met }
 }
 
-fn figure(value: Option<f64>) -> String {
+/// As few digits as tell something.
+pub fn figure(value: Option<f64>) -> String {
     match value {
         None => "-".to_owned(),
         Some(value) if value.fract() == 0.0 || value.abs() >= 100.0 => format!("{value:.0}"),
@@ -198,7 +199,12 @@ impl Table {
 }
 
 /// All tables for machines.
-pub fn json(tables: &[Table], rounds: usize, notes: &[String]) -> String {
+pub fn json(
+    tables: &[Table],
+    zero_downtime: Option<Value>,
+    rounds: usize,
+    notes: &[String],
+) -> String {
     let first = |path: &str| {
         std::fs::read_to_string(path)
             .unwrap_or_default()
@@ -215,7 +221,7 @@ pub fn json(tables: &[Table], rounds: usize, notes: &[String]) -> String {
         .collect();
     let rows: Vec<Value> = tables.iter().flat_map(Table::rows).collect();
     let titles: Vec<&str> = tables.iter().map(|table| table.title.as_str()).collect();
-    let whole = json!({ "tables": titles, "rounds": rounds, "machine": machine, "programs": programs, "notes": notes, "rows": rows });
+    let whole = json!({ "tables": titles, "rounds": rounds, "machine": machine, "programs": programs, "notes": notes, "rows": rows, "zero-downtime": zero_downtime });
     format!("{whole:#}\n")
 }
 
@@ -293,7 +299,7 @@ mod tests {
             .find(|line| line.starts_with("new directory"))
             .unwrap();
         assert!(line.ends_with("MISSED") && line.contains("2*"), "{line}");
-        let read: Value = serde_json::from_str(&json(&[table], 3, &[])).unwrap();
+        let read: Value = serde_json::from_str(&json(&[table], None, 3, &[])).unwrap();
         assert_eq!(
             read["rows"][0]["samples"]["ours"],
             json!([90.0, 60.0, 70.0])

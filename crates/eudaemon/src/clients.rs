@@ -1,20 +1,27 @@
 //! Clients of a private socket: let in while there is room, heard while they are short and quick, and never waited for.
 //!
-//! One thread, one wait for all. A client is in one of three states: it is heard, it is told something, or something is waited
-//! for on its behalf. It is not read from while it is told or waited for, so it cannot pile anything up here.
+//! One thread, one wait for all. A client is heard, or is told something, or something is waited for on its behalf; and between
+//! two questions it is owed nothing. It is not read from while it is told or waited for, so it cannot pile anything up here.
+//!
+//! Clients outlive a process: one that is owed nothing is given away ([`Serving::part`]) with what it was heard to say and what was not
+//! understood, and is seated elsewhere ([`Seats::seat`]). What it says meanwhile waits in its socket.
 
 mod door;
+mod guest;
 
 pub(crate) use door::{Door, Line, Place, listen};
 
+use crate::shared::held;
+use guest::{Guest, State, Stays};
 use eudaemon_core::time::Mono;
 use eudaemon_sys::clock::mono;
 use eudaemon_sys::poll::{Interest, Poll, Ready};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -79,18 +86,74 @@ pub(crate) fn waker() -> io::Result<(Waker, UnixStream)> {
     Ok((Waker(Arc::new(ours)), its))
 }
 
+/// A client between two that serve it: it is owed nothing.
+#[derive(Debug)]
+pub(crate) struct Parted {
+    pub line: Line,
+    /// What it was heard to say, and nobody has understood yet.
+    pub heard: Vec<u8>,
+}
+
+/// What becomes of those who are there, once nobody is let in any more.
+pub(crate) enum Parting {
+    /// Each is given away as soon as it is owed nothing. Dropped when the last is gone.
+    To(Box<dyn FnMut(Parted) + Send>),
+    /// Those who are in the middle of something are served to its end, and the others leave.
+    Leave,
+}
+
+/// What the thread is told from outside.
+#[derive(Default)]
+struct Orders {
+    seats: Vec<Parted>,
+    parting: Option<Parting>,
+}
+
+/// Where clients of another are brought to.
+#[derive(Clone)]
+pub(crate) struct Seats {
+    orders: Arc<Mutex<Orders>>,
+    waker: Waker,
+}
+
+impl Seats {
+    /// Goes on with this one where it was left. Whether it is let in is asked again.
+    pub(crate) fn seat(&self, one: Parted) {
+        held(&self.orders).seats.push(one);
+        self.waker.wake();
+    }
+}
+
+impl fmt::Debug for Seats {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Seats").finish_non_exhaustive()
+    }
+}
+
 /// Clients are served until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Serving {
     ended: Arc<AtomicBool>,
-    waker: Waker,
+    seats: Seats,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// Lets nobody in any more, and closes the door. Does not wait for that.
+    pub(crate) fn part(&self, how: Parting) {
+        held(&self.seats.orders).parting.get_or_insert(how);
+        self.seats.waker.wake();
+    }
+
+    pub(crate) fn seats(&self) -> Seats {
+        self.seats.clone()
+    }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
-        self.waker.wake();
+        self.seats.waker.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -109,10 +172,13 @@ pub(crate) fn serve<T: Talk>(
     poll.add(&door, DOOR, Interest::Read)?;
     poll.add(&wakes, WAKES, Interest::Read)?;
     let ended = Arc::new(AtomicBool::new(false));
+    let orders = Arc::new(Mutex::new(Orders::default()));
     let mut room = Room {
         poll,
-        door,
+        door: Some(door),
         wakes,
+        orders: orders.clone(),
+        parting: None,
         bounds,
         talk,
         guests: BTreeMap::new(),
@@ -126,7 +192,7 @@ pub(crate) fn serve<T: Talk>(
         .spawn(move || room.live(&until))?;
     Ok(Serving {
         ended,
-        waker,
+        seats: Seats { orders, waker },
         thread: Some(thread),
     })
 }
@@ -140,11 +206,16 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 /// Most clients let in before the others are looked at again.
 const AT_ONCE: usize = 16;
+/// How long those who are to be given away may still wait for an answer, when the server is to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 struct Room<T: Talk> {
     poll: Poll,
-    door: Door,
+    /// None: nobody is let in any more.
+    door: Option<Door>,
     wakes: UnixStream,
+    orders: Arc<Mutex<Orders>>,
+    parting: Option<Parting>,
     bounds: Bounds,
     talk: T,
     guests: BTreeMap<u64, Guest<T::Client>>,
@@ -154,39 +225,23 @@ struct Room<T: Talk> {
     back_off: Duration,
 }
 
-struct Guest<C> {
-    line: Line,
-    client: C,
-    heard: Vec<u8>,
-    /// What is still to be told.
-    words: Vec<u8>,
-    state: State,
-    /// When patience ends.
-    until: Mono,
-    /// It says no more.
-    said_all: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Heard,
-    Told { is_last: bool },
-    Waited(Option<Mono>),
-}
-
-/// Whether a client stays.
-#[derive(PartialEq, Eq)]
-enum Stays {
-    Yes,
-    No,
-}
-
 impl<T: Talk> Room<T> {
     fn live(&mut self, ended: &AtomicBool) {
         let mut ready: Vec<Ready> = Vec::new();
-        while !ended.load(Ordering::Acquire) {
-            let until = self.guests.values().map(Guest::wakes_at).chain(self.shut);
-            let until = until.min();
+        let mut end = None;
+        loop {
+            if ended.load(Ordering::Acquire) {
+                let now = mono();
+                let end = *end.get_or_insert(now + LAST_ANSWERS);
+                if now >= end || !matches!(self.parting, Some(Parting::To(_))) {
+                    break;
+                }
+            }
+            if self.parting.is_some() && self.guests.is_empty() {
+                break;
+            }
+            let until = self.guests.values().map(Guest::wakes_at);
+            let until = until.chain(self.shut).chain(end).min();
             ready.clear();
             if self.poll.wait(mono(), until, &mut ready).is_err() {
                 // epoll_wait(2) has no error that a correct call can meet but EINTR, which is no error here.
@@ -195,7 +250,9 @@ impl<T: Talk> Room<T> {
             let now = mono();
             if self.shut.is_some_and(|until| until <= now) {
                 self.shut = None;
-                let _ = self.poll.add(&self.door, DOOR, Interest::Read);
+                if let Some(door) = &self.door {
+                    let _ = self.poll.add(door, DOOR, Interest::Read);
+                }
             }
             for one in &ready {
                 match one.token {
@@ -204,6 +261,7 @@ impl<T: Talk> Room<T> {
                         let mut bytes = [0; 64];
                         while matches!(self.wakes.read(&mut bytes), Ok(64)) {}
                         self.look(now, true);
+                        self.obey(now);
                     }
                     token => self.turn(token, now, one.hung_up),
                 }
@@ -214,9 +272,39 @@ impl<T: Talk> Room<T> {
         self.look(mono(), true);
     }
 
+    /// Does what it was told from outside.
+    fn obey(&mut self, now: Mono) {
+        let orders = std::mem::take(&mut *held(&self.orders));
+        for Parted { line, heard } in orders.seats {
+            match self.talk.greet(&line) {
+                // It was let in once: there is room for it.
+                Ok(client) => self.seat(line, client, heard, now),
+                Err(words) => refuse(line, &words),
+            }
+        }
+        if let Some(parting) = orders.parting {
+            // Closing takes it out of the set (epoll(7)); but whoever hands it on has a copy.
+            if let Some(door) = self.door.take() {
+                let _ = self.poll.remove(&door);
+            }
+            self.shut = None;
+            self.parting = Some(parting);
+            for token in self.tokens() {
+                self.after(token, Stays::Yes);
+            }
+        }
+    }
+
+    fn tokens(&self) -> Vec<u64> {
+        self.guests.keys().copied().collect()
+    }
+
     fn let_in(&mut self, now: Mono) {
         for _ in 0..AT_ONCE {
-            let mut line = match self.door.accept() {
+            let Some(door) = &self.door else {
+                return;
+            };
+            let line = match door.accept() {
                 Ok(line) => line,
                 Err(error) => {
                     // `ErrorKind` is not ours, and grows.
@@ -225,7 +313,7 @@ impl<T: Talk> Room<T> {
                         io::ErrorKind::WouldBlock => self.back_off = BACK_OFF,
                         io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => continue,
                         _ => {
-                            let _ = self.poll.remove(&self.door);
+                            let _ = self.poll.remove(door);
                             self.shut = Some(now + self.back_off);
                             self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
                         }
@@ -239,16 +327,13 @@ impl<T: Talk> Room<T> {
                 Err(self.talk.full())
             };
             match greeting {
-                Ok(client) => self.seat(line, client, now),
-                // A fresh line has room for a few words; one that has not goes without.
-                Err(words) => {
-                    let _ = line.write(&words);
-                }
+                Ok(client) => self.seat(line, client, Vec::new(), now),
+                Err(words) => refuse(line, &words),
             }
         }
     }
 
-    fn seat(&mut self, line: Line, client: T::Client, now: Mono) {
+    fn seat(&mut self, line: Line, client: T::Client, heard: Vec<u8>, now: Mono) {
         let token = self.next;
         if self.poll.add(&line, token, Interest::Read).is_err() {
             return;
@@ -257,13 +342,14 @@ impl<T: Talk> Room<T> {
         let guest = Guest {
             line,
             client,
-            heard: Vec::new(),
+            heard,
             words: Vec::new(),
-            state: State::Heard,
+            state: State::Quit,
             until: now + self.bounds.patience,
             said_all: false,
         };
         self.guests.insert(token, guest);
+        self.after(token, Stays::Yes);
     }
 
     /// Something can be done with this one's line.
@@ -273,17 +359,16 @@ impl<T: Talk> Room<T> {
         };
         let stays = match guest.state {
             State::Heard => guest.hear(&mut self.talk, now, &self.bounds),
-            State::Told { .. } => guest.tell(&mut self.talk, now, &self.bounds),
+            State::Told { .. } => guest.tell(now, &self.bounds),
             State::Waited(_) if hung_up => Stays::No,
-            State::Waited(_) => Stays::Yes,
+            State::Waited(_) | State::Quit => Stays::Yes,
         };
         self.after(token, stays);
     }
 
     /// Those whose time has come; with `woken`, also those for whom something is waited.
     fn look(&mut self, now: Mono, woken: bool) {
-        let tokens: Vec<u64> = self.guests.keys().copied().collect();
-        for token in tokens {
+        for token in self.tokens() {
             let Some(guest) = self.guests.get_mut(&token) else {
                 continue;
             };
@@ -291,137 +376,56 @@ impl<T: Talk> Room<T> {
             let stays = match guest.state {
                 State::Waited(_) if woken || is_due => {
                     let next = self.talk.due(&mut guest.client, now);
-                    guest.follow(next, &mut self.talk, now, &self.bounds)
+                    guest.follow(next, now, &self.bounds)
                 }
                 State::Heard if is_due && !guest.heard.is_empty() => {
                     let words = self.talk.late();
-                    guest.follow(Next::Last(words), &mut self.talk, now, &self.bounds)
+                    guest.follow(Next::Last(words), now, &self.bounds)
                 }
                 State::Heard | State::Told { .. } if is_due => Stays::No,
-                State::Heard | State::Told { .. } | State::Waited(_) => continue,
+                State::Heard | State::Told { .. } | State::Waited(_) | State::Quit => continue,
             };
             self.after(token, stays);
         }
     }
 
-    fn after(&mut self, token: u64, stays: Stays) {
-        if stays == Stays::No {
-            // Closing takes it out of the set (epoll(7)).
-            self.guests.remove(&token);
-            return;
-        }
-        if let Some(guest) = self.guests.get(&token) {
-            let interest = match guest.state {
-                State::Heard => Interest::Read,
-                State::Told { .. } => Interest::Write,
-                State::Waited(_) => Interest::Gone,
+    /// What becomes of it now.
+    fn after(&mut self, token: u64, mut stays: Stays) {
+        while stays == Stays::Yes
+            && let Some(guest) = self.guests.get_mut(&token)
+        {
+            let interest = match (guest.state, &mut self.parting) {
+                (State::Quit | State::Heard, Some(Parting::To(heir))) => {
+                    if let Some(guest) = self.guests.remove(&token) {
+                        let _ = self.poll.remove(&guest.line);
+                        heir(Parted {
+                            line: guest.line,
+                            heard: guest.heard,
+                        });
+                    }
+                    return;
+                }
+                (State::Heard, Some(Parting::Leave)) if guest.heard.is_empty() => break,
+                (State::Quit, None | Some(Parting::Leave)) => {
+                    // It may have asked the next thing already.
+                    stays = guest.understand(&mut self.talk, mono(), &self.bounds);
+                    continue;
+                }
+                (State::Heard, None | Some(Parting::Leave)) => Interest::Read,
+                (State::Told { .. }, _) => Interest::Write,
+                (State::Waited(_), _) => Interest::Gone,
             };
-            if self.poll.modify(&guest.line, token, interest).is_err() {
-                self.guests.remove(&token);
+            if self.poll.modify(&guest.line, token, interest).is_ok() {
+                return;
             }
+            break;
         }
+        // Closing takes it out of the set (epoll(7)).
+        self.guests.remove(&token);
     }
 }
 
-impl<C> Guest<C> {
-    fn wakes_at(&self) -> Mono {
-        match self.state {
-            State::Heard | State::Told { .. } => self.until,
-            State::Waited(until) => until.unwrap_or(Mono(u64::MAX)),
-        }
-    }
-
-    fn hear<T: Talk<Client = C>>(&mut self, talk: &mut T, now: Mono, bounds: &Bounds) -> Stays {
-        let mut bytes = [0; 1024];
-        match self.line.read(&mut bytes) {
-            Ok(0) => self.said_all = true,
-            Ok(count) => {
-                if self.heard.is_empty() {
-                    self.until = now + bounds.patience;
-                }
-                self.heard.extend_from_slice(&bytes[..count]);
-            }
-            Err(error) => {
-                let again = matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                );
-                return if again { Stays::Yes } else { Stays::No };
-            }
-        }
-        self.understand(talk, now, bounds)
-    }
-
-    /// Takes what was heard as far as it goes.
-    fn understand<T: Talk<Client = C>>(
-        &mut self,
-        talk: &mut T,
-        now: Mono,
-        bounds: &Bounds,
-    ) -> Stays {
-        let next = talk.heard(&mut self.client, &mut self.heard);
-        match next {
-            Next::Hear if self.heard.len() > bounds.heard => {
-                let words = talk.overlong();
-                self.follow(Next::Last(words), talk, now, bounds)
-            }
-            Next::Hear if self.said_all => Stays::No,
-            Next::Hear => {
-                self.state = State::Heard;
-                Stays::Yes
-            }
-            Next::Say(_) | Next::Last(_) | Next::Wait(_) => self.follow(next, talk, now, bounds),
-        }
-    }
-
-    fn follow<T: Talk<Client = C>>(
-        &mut self,
-        next: Next,
-        talk: &mut T,
-        now: Mono,
-        bounds: &Bounds,
-    ) -> Stays {
-        let (words, is_last) = match next {
-            Next::Hear => return self.understand(talk, now, bounds),
-            Next::Wait(until) => {
-                self.state = State::Waited(until);
-                return Stays::Yes;
-            }
-            Next::Say(words) => (words, false),
-            Next::Last(words) => (words, true),
-        };
-        self.words = words;
-        self.state = State::Told { is_last };
-        self.until = now + bounds.patience;
-        self.tell(talk, now, bounds)
-    }
-
-    fn tell<T: Talk<Client = C>>(&mut self, talk: &mut T, now: Mono, bounds: &Bounds) -> Stays {
-        while !self.words.is_empty() {
-            match self.line.write(&self.words) {
-                Ok(0) => return Stays::No,
-                Ok(count) => {
-                    // It takes what it is told: the next piece has its own time.
-                    self.words.drain(..count);
-                    self.until = now + bounds.patience;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Stays::Yes,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Stays::No,
-            }
-        }
-        if matches!(self.state, State::Told { is_last: true }) {
-            // A line of TCP that is closed with something unread is reset, and the other end may lose our last words.
-            let mut bytes = [0; 1024];
-            for _ in 0..AT_ONCE {
-                if !matches!(self.line.read(&mut bytes), Ok(1..)) {
-                    break;
-                }
-            }
-            return Stays::No;
-        }
-        self.until = now + bounds.patience;
-        // It may have asked the next thing already. Each answer is told whole before, so this goes no deeper than what was heard.
-        self.understand(talk, now, bounds)
-    }
+/// A fresh line has room for a few words; one that has not goes without.
+fn refuse(mut line: Line, words: &[u8]) {
+    let _ = line.write(words);
 }

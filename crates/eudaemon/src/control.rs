@@ -1,10 +1,13 @@
 //! The control socket: an operator, or a program, asks a running service something and is answered when it has happened.
 //!
 //! A Unix socket that only the user who made it can open, and at which only that user and root are answered. One line is one question:
-//! `status`, `health`, `log-level [LEVEL]`, `reload`, `stop`, `fds`, `help`. The answer is lines, the last of which is `ok` or
+//! `status`, `health`, `log-level [LEVEL]`, `reload`, `replace`, `stop`, `fds`, `help`. The answer is lines, the last of which is `ok` or
 //! `error: …`; with `json` before the question it is one line of JSON.
 //!
 //! [`Control::bind`] before privileges are dropped, [`Control::serve`] after.
+//!
+//! Clients stay connected when the service is reloaded, and when [`main`](crate::main) replaces the process: what is under way is answered by
+//! the process that began it, and then the client is the next one's, with what it has said by then.
 
 mod answer;
 mod json;
@@ -12,12 +15,15 @@ mod line;
 
 pub use answer::Answer;
 
-use crate::clients::{self, Bounds, Door, Place, Serving};
+use crate::clients::{self, Bounds, Door, Parting, Place, Seats, Serving};
 use crate::health::Health;
+use crate::shared::held;
+use crate::sockets::Sockets;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Clients that are served at once.
@@ -81,8 +87,18 @@ pub trait Commands: Send + Sync {
     /// Begins to stop; the answer is given when that has begun for sure.
     fn stop(&self, answer: Answer);
 
+    /// Begins to have another process go on in the place of this one; the answer is given when it does, or when it came to nothing.
+    fn replace(&self, answer: Answer) {
+        answer.failed("this service is not replaced by way of its control socket");
+    }
+
     /// How much is logged.
     fn log_level(&self) -> Option<Arc<dyn LogLevel>>;
+
+    /// The sockets whose names `fds` tells.
+    fn sockets(&self) -> Option<Sockets> {
+        None
+    }
 }
 
 /// A socket that listens and is not served yet.
@@ -102,6 +118,16 @@ impl Control {
         Ok(Control { door, place })
     }
 
+    /// That of another process, which still serves it. The file is this process's to remove from [`ControlGuard::own`] on.
+    pub(crate) fn adopt(door: OwnedFd, path: &Path) -> io::Result<Control> {
+        let door = UnixListener::from(door);
+        door.set_nonblocking(true)?;
+        Ok(Control {
+            door,
+            place: Place::adopted(path),
+        })
+    }
+
     /// Serves it, with one thread, until what is returned is dropped. It then removes the file, if it still can.
     ///
     /// # Errors
@@ -114,11 +140,12 @@ impl Control {
             waker: waker.clone(),
             own: eudaemon_sys::socket::own_uid(),
         };
-        let door = Door::Unix(self.door);
+        let door = Door::Unix(self.door.try_clone()?);
         let serving = clients::serve("eud-control", door, (waker, wakes), BOUNDS, talk)?;
         Ok(ControlGuard {
-            _serving: serving,
-            _place: self.place,
+            serving,
+            door: Mutex::new(Some(self.door)),
+            place: self.place,
         })
     }
 }
@@ -126,6 +153,38 @@ impl Control {
 /// The control socket is served until this is dropped.
 #[derive(Debug)]
 pub struct ControlGuard {
-    _serving: Serving,
-    _place: Place,
+    serving: Serving,
+    /// What listens, to be handed on.
+    door: Mutex<Option<UnixListener>>,
+    place: Place,
+}
+
+impl ControlGuard {
+    /// What listens, and where. None once it was handed on.
+    pub(crate) fn door(&self) -> io::Result<Option<(OwnedFd, &Path)>> {
+        let door = held(&self.door);
+        let copy = door.as_ref().map(UnixListener::try_clone).transpose()?;
+        Ok(copy.map(|copy| (copy.into(), self.place.path())))
+    }
+
+    /// Hands everything on: the file is not removed by this process any more, nobody is let in, and each client goes to `heir` as
+    /// soon as it is owed nothing. Does not wait for that; `heir` is dropped when the last is gone.
+    pub(crate) fn part(&self, heir: impl FnMut(OwnedFd, Vec<u8>) + Send + 'static) {
+        let mut heir = heir;
+        self.place.own(false);
+        drop(held(&self.door).take());
+        self.serving.part(Parting::To(Box::new(move |one| {
+            heir(one.line.into(), one.heard);
+        })));
+    }
+
+    /// From here on the file is this process's to remove.
+    pub(crate) fn own(&self) {
+        self.place.own(true);
+    }
+
+    /// Where clients of another process are brought to.
+    pub(crate) fn seats(&self) -> Seats {
+        self.serving.seats()
+    }
 }

@@ -26,14 +26,18 @@ mod threads;
 
 pub use address::{Address, AddressError};
 
-use crate::clients::{self, Bounds, Door, Place, Serving};
+use crate::clients::{self, Bounds, Door, Parting, Place, Serving};
 use crate::control::LogLevel;
 use crate::health::{Health, Tasks};
 use crate::metrics::Registry;
+use crate::shared::held;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Clients that are served at once; one more is answered 503.
@@ -211,6 +215,42 @@ impl Server {
         }
     }
 
+    /// That of another process, which still serves it, if it is at this address; else it is given back. The file is this process's
+    /// to remove from [`DebugGuard::own`] on.
+    pub(crate) fn adopt(
+        address: &Address,
+        path: Option<&Path>,
+        door: OwnedFd,
+    ) -> io::Result<Result<Server, OwnedFd>> {
+        match (address, path) {
+            (Address::Unix(wanted), Some(path)) if std::path::absolute(wanted)? == path => {
+                let door = UnixListener::from(door);
+                door.set_nonblocking(true)?;
+                Ok(Ok(Server {
+                    door: Door::Unix(door),
+                    place: Some(Place::adopted(path)),
+                    local: None,
+                    is_public: false,
+                }))
+            }
+            (Address::Tcp(wanted), None) => {
+                let door = TcpListener::from(door);
+                let local = door.local_addr()?;
+                if wanted.ip() != local.ip() || ![0, local.port()].contains(&wanted.port()) {
+                    return Ok(Err(door.into()));
+                }
+                door.set_nonblocking(true)?;
+                Ok(Ok(Server {
+                    local: Some(local),
+                    door: Door::Tcp(door),
+                    place: None,
+                    is_public: !local.ip().to_canonical().is_loopback(),
+                }))
+            }
+            (Address::Unix(_) | Address::Tcp(_), _) => Ok(Err(door)),
+        }
+    }
+
     /// Where it listens, if that is TCP; tells the port that was chosen for port 0.
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
@@ -224,10 +264,12 @@ impl Server {
     pub fn serve(self, state: State) -> io::Result<DebugGuard> {
         let checks_host = matches!(self.door, Door::Tcp(_)) && !self.is_public;
         let talk = talk::Requests { state, checks_host };
+        let copy = self.door.try_clone()?;
         let serving = clients::serve("eud-debug", self.door, clients::waker()?, BOUNDS, talk)?;
         Ok(DebugGuard {
-            _serving: serving,
-            _place: self.place,
+            serving,
+            door: Mutex::new(Some(copy)),
+            place: self.place,
         })
     }
 }
@@ -235,6 +277,35 @@ impl Server {
 /// The debug server serves until this is dropped.
 #[derive(Debug)]
 pub struct DebugGuard {
-    _serving: Serving,
-    _place: Option<Place>,
+    serving: Serving,
+    /// What listens, to be handed on.
+    door: Mutex<Option<Door>>,
+    place: Option<Place>,
+}
+
+impl DebugGuard {
+    /// What listens, and where if that is a file. None once it was handed on.
+    pub(crate) fn door(&self) -> io::Result<Option<(Option<&Path>, OwnedFd)>> {
+        let door = held(&self.door);
+        let copy = door.as_ref().map(|door| door.as_fd().try_clone_to_owned());
+        let path = self.place.as_ref().map(Place::path);
+        Ok(copy.transpose()?.map(|copy| (path, copy)))
+    }
+
+    /// Hands it on: the file is not removed by this process any more, nobody is let in, and a request that is being heard or answered is
+    /// the last of its client.
+    pub(crate) fn part(&self) {
+        if let Some(place) = &self.place {
+            place.own(false);
+        }
+        drop(held(&self.door).take());
+        self.serving.part(Parting::Leave);
+    }
+
+    /// From here on the file is this process's to remove.
+    pub(crate) fn own(&self) {
+        if let Some(place) = &self.place {
+            place.own(true);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What this process has open.
 
 use std::io;
+use std::os::fd::AsFd;
 
 /// One open file.
 #[derive(Clone, Debug)]
@@ -46,6 +47,11 @@ pub(crate) fn open() -> io::Result<Vec<Descriptor>> {
     found.retain(|one| one.target != own);
     found.sort_by_key(|one| one.number);
     Ok(found)
+}
+
+/// Its number, as it is listed.
+pub(crate) fn number(fd: impl AsFd) -> u32 {
+    eudaemon_sys::passing::number(fd).unsigned_abs()
 }
 
 fn kind(target: &str) -> &'static str {

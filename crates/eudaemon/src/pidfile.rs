@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -207,6 +207,23 @@ impl Pidfile {
         }
         let again = io::Error::from(io::ErrorKind::ResourceBusy);
         Err(system(&path, "lock", again))
+    }
+
+    /// The file of the process whose place this one takes, by the open file with its lock, which both have: nobody else can have it in
+    /// between. It says the other one's process id until [`Pidfile::rewrite`], and is not removed before that. `None` if it is not what
+    /// it was: the path names another file by now, or the lock is somebody else's.
+    pub(crate) fn adopt(path: &Path, lock: OwnedFd) -> Option<Pidfile> {
+        let path = absolute(path).ok()?;
+        let file = File::from(lock);
+        let (folder, name) = place(&path).ok()?;
+        let is_it = is_named(&folder, name, &file).unwrap_or(false);
+        // Of a lock that came with the open file this is nothing; of one that did not, it fails.
+        let is_locked = || eudaemon_sys::file::lock(&file).is_ok();
+        (is_it && is_locked()).then_some(Pidfile {
+            path,
+            file,
+            writer: 0,
+        })
     }
 
     /// Writes the id of this process, for the child of a fork which has inherited the lock.

@@ -2,10 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where clients come in. Non-blocking.
 #[derive(Debug)]
@@ -23,6 +24,15 @@ pub(crate) enum Line {
 }
 
 impl Door {
+    /// The same once more, to be handed on.
+    #[cfg_attr(not(feature = "debug-server"), allow(dead_code))]
+    pub(crate) fn try_clone(&self) -> io::Result<Door> {
+        Ok(match self {
+            Door::Unix(door) => Door::Unix(door.try_clone()?),
+            Door::Tcp(door) => Door::Tcp(door.try_clone()?),
+        })
+    }
+
     pub(super) fn accept(&self) -> io::Result<Line> {
         let line = match self {
             Door::Unix(door) => Line::Unix(door.accept()?.0),
@@ -54,7 +64,23 @@ impl AsFd for Line {
     }
 }
 
+impl From<Line> for OwnedFd {
+    fn from(line: Line) -> OwnedFd {
+        match line {
+            Line::Unix(line) => line.into(),
+            Line::Tcp(line) => line.into(),
+        }
+    }
+}
+
 impl Line {
+    /// One of a control socket, from another process.
+    pub(crate) fn unix(line: OwnedFd) -> io::Result<Line> {
+        let line = UnixStream::from(line);
+        line.set_nonblocking(true)?;
+        Ok(Line::Unix(line))
+    }
+
     pub(super) fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         match self {
             Line::Unix(line) => line.read(to),
@@ -71,11 +97,41 @@ impl Line {
     }
 }
 
-/// Where a socket's file is, to be removed by the one who made it.
+/// Where a socket's file is, to be removed by the one whose it is.
 #[derive(Debug)]
 pub(crate) struct Place {
     path: PathBuf,
     identity: Option<(u64, u64)>,
+    is_ours: AtomicBool,
+}
+
+impl Place {
+    fn of(path: &Path, is_ours: bool) -> Place {
+        Place {
+            path: path.to_owned(),
+            identity: identity(path),
+            is_ours: AtomicBool::new(is_ours),
+        }
+    }
+
+    /// Of a socket that was made by another process, which still has it.
+    pub(crate) fn adopted(path: &Path) -> Place {
+        Place::of(path, false)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// From here on it is this process that removes the file; or it is not.
+    pub(crate) fn own(&self, is_ours: bool) {
+        self.is_ours.store(is_ours, Ordering::Release);
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let about = std::fs::symlink_metadata(path).ok()?;
+    Some((about.dev(), about.ino()))
 }
 
 /// Listens at `path`, with mode 0600 from birth. A socket at which nobody listens any more is replaced; anything else that is there is left
@@ -97,20 +153,16 @@ pub(crate) fn listen(path: &Path) -> io::Result<(UnixListener, Place)> {
         }
         other => other?,
     };
-    let identity = about(path).ok().map(|about| (about.dev(), about.ino()));
-    let place = Place {
-        path: path.to_owned(),
-        identity,
-    };
-    Ok((listener, place))
+    Ok((listener, Place::of(path, true)))
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let now = std::fs::symlink_metadata(&self.path);
-        let identity = now.ok().map(|about| (about.dev(), about.ino()));
         // After a change of root or user it cannot be; the next start replaces it.
-        if identity.is_some() && identity == self.identity {
+        if self.is_ours.load(Ordering::Acquire)
+            && self.identity.is_some()
+            && identity(&self.path) == self.identity
+        {
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -4,8 +4,8 @@ use crate::clients::Waker;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What happened, or why it did not.
-pub(super) type Outcome = Result<String, String>;
+/// What happened, in names and values; or why it did not.
+pub(super) type Outcome = Result<Vec<(String, String)>, String>;
 
 /// To be given once. One that is dropped says that nobody answered.
 pub struct Answer {
@@ -33,9 +33,16 @@ impl Answer {
         (answer, cell)
     }
 
-    /// It has happened; the words, which may be empty, are told.
+    /// It has happened; the words, which may be empty, are told, as `result`.
     pub fn done(self, words: impl Into<String>) {
-        self.give(Ok(words.into()));
+        let words: String = words.into();
+        let row = (!words.is_empty()).then(|| ("result".to_owned(), words));
+        self.done_with(row);
+    }
+
+    /// It has happened, and this is what there is to say about it, as names and values.
+    pub fn done_with(self, rows: impl IntoIterator<Item = (String, String)>) {
+        self.give(Ok(rows.into_iter().collect()));
     }
 
     /// It has not, and why.

@@ -4,17 +4,21 @@ use super::answer::{Answer, Cell, Outcome};
 use super::json::Json;
 use super::{Commands, LINE_MAX};
 use crate::clients::{Line, Next, Talk, Waker};
-use crate::descriptors;
+use crate::descriptors::{self, Descriptor};
 use crate::health::Health;
 use eudaemon_core::time::Mono;
 use std::sync::Arc;
 
 /// What can be asked, and half a sentence on each. `help` prints it.
-const QUESTIONS: [(&str, &str); 7] = [
+const QUESTIONS: [(&str, &str); 8] = [
     ("status", "what the service says of itself"),
     ("health", "whether it is live and ready, and what is wrong"),
     ("log-level [LEVEL|+|-]", "how much is logged; moves it"),
     ("reload", "read the configuration anew; answered when done"),
+    (
+        "replace",
+        "have a new process go on in its place; answered when it does",
+    ),
     ("stop", "stop the service"),
     ("fds", "what it has open"),
     ("help", "this list"),
@@ -85,10 +89,10 @@ impl Talk for Lines {
             return Next::Hear;
         };
         match cell.take() {
-            Some(Outcome::Ok(words)) if words.is_empty() => Next::Say(told(Vec::new(), json)),
-            Some(Outcome::Ok(words)) => {
-                let rows = vec![("result".to_owned(), Json::Text(words))];
-                Next::Say(told(rows, json))
+            Some(Outcome::Ok(rows)) => {
+                let rows = rows.into_iter();
+                let rows = rows.map(|(name, value)| (name, Json::Text(value)));
+                Next::Say(told(rows.collect(), json))
             }
             Some(Outcome::Err(reason)) => Next::Say(failed(&reason, json)),
             None => {
@@ -135,21 +139,9 @@ impl Lines {
                 None => Reply::Failed("this service has no log level".to_owned()),
             },
             ["reload"] => self.later(|answer| self.commands.reload(answer)),
+            ["replace"] => self.later(|answer| self.commands.replace(answer)),
             ["stop"] => self.later(|answer| self.commands.stop(answer)),
-            ["fds"] => match descriptors::open() {
-                Ok(found) => Reply::Rows(
-                    found
-                        .into_iter()
-                        .map(|one| {
-                            text(
-                                &one.number.to_string(),
-                                format!("{} {}", one.kind, one.target),
-                            )
-                        })
-                        .collect(),
-                ),
-                Err(error) => Reply::Failed(format!("unable to list /proc/self/fd: {error}")),
-            },
+            ["fds"] => self.descriptors(),
             ["help"] => {
                 let rows = QUESTIONS.iter();
                 Reply::Rows(
@@ -168,6 +160,45 @@ impl Lines {
         let (answer, cell) = Answer::new(self.waker.clone());
         begin(answer);
         Reply::Later(cell)
+    }
+
+    /// What is open; a socket that is served with the names it is served under.
+    fn descriptors(&self) -> Reply {
+        let sockets = self.commands.sockets();
+        // Copies, which must be there while it is listed: it is by them that a socket is known.
+        let served = sockets.map(|sockets| sockets.active());
+        let served = served.and_then(Result::ok).unwrap_or_default();
+        let found = match descriptors::open() {
+            Ok(found) => found,
+            Err(error) => {
+                return Reply::Failed(format!("unable to list /proc/self/fd: {error}"));
+            }
+        };
+        let copies: Vec<u32> = served
+            .iter()
+            .map(|one| descriptors::number(&one.fd))
+            .collect();
+        let names = |of: &Descriptor| {
+            let mut names: Vec<&str> = Vec::new();
+            for (one, copy) in served.iter().zip(&copies) {
+                let mut there = found.iter().filter(|there| there.number == *copy);
+                if there.any(|there| there.target == of.target) && !names.contains(&&*one.name) {
+                    names.push(&one.name);
+                }
+            }
+            names.join(", ")
+        };
+        let rows = found.iter().filter(|one| !copies.contains(&one.number));
+        let rows = rows.map(|one| {
+            let names = match one.kind == "socket" {
+                true => names(one),
+                false => String::new(),
+            };
+            let blank = if names.is_empty() { "" } else { " " };
+            let value = format!("{} {}{blank}{names}", one.kind, one.target);
+            (one.number.to_string(), Json::Text(value))
+        });
+        Reply::Rows(rows.collect())
     }
 
     fn health(&self) -> Reply {

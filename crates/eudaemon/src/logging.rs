@@ -53,6 +53,7 @@ use eudaemon_core::logging::Line;
 use outlet::{Outlet, Surroundings};
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,8 +121,25 @@ impl Log {
         identifier: &str,
         level: Level,
     ) -> Result<Log, LogError> {
+        Log::open_for(
+            target,
+            activation,
+            identifier,
+            level,
+            std::io::stderr().as_fd(),
+        )
+    }
+
+    /// As [`Log::open`], for a process whose standard error will be this one. Until then what goes there goes where it is.
+    pub(crate) fn open_for(
+        target: LogTarget,
+        activation: &Activation,
+        identifier: &str,
+        level: Level,
+        stderr: BorrowedFd<'_>,
+    ) -> Result<Log, LogError> {
         let surroundings = Surroundings::of(activation);
-        let outlet = Outlet::open(target, &surroundings)?;
+        let outlet = Outlet::open(target, &surroundings, stderr)?;
         Ok(Log::made(
             outlet,
             surroundings,
@@ -177,7 +195,8 @@ impl Log {
     /// # Errors
     /// As [`Log::open`]; then it goes on where it was.
     pub fn retarget(&self, target: LogTarget) -> Result<(), LogError> {
-        let outlet = Outlet::open(target, &self.0.surroundings)?;
+        let stderr = std::io::stderr();
+        let outlet = Outlet::open(target, &self.0.surroundings, stderr.as_fd())?;
         let mut sink = self.sink();
         sink.outlet = outlet;
         sink.stuck = false;

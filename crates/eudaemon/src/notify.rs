@@ -32,6 +32,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The line to the manager. It is connected when it is made and stays so: it works behind a chroot, in another network
@@ -39,7 +40,14 @@ use std::time::Duration;
 /// one datagram.
 #[derive(Clone, Debug, Default)]
 pub struct Notify {
-    sender: Option<Arc<Sender>>,
+    line: Option<Arc<Line>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    sender: Sender,
+    /// Another process of the daemon speaks with the manager: the one before this, or the one after.
+    is_silent: AtomicBool,
 }
 
 /// What became of a message.
@@ -47,7 +55,8 @@ pub struct Notify {
 pub enum Sent {
     /// It is queued for the manager.
     Sent,
-    /// There is no manager.
+    /// There is no manager; or it is not this process it listens to, but the one that it takes the place of, or that took its
+    /// place ([`Handle::replace`](crate::Handle::replace)).
     NoManager,
 }
 
@@ -98,8 +107,23 @@ impl Notify {
             source,
         })?;
         Ok(Notify {
-            sender: Some(Arc::new(sender)),
+            line: Some(Arc::new(Line {
+                sender,
+                is_silent: AtomicBool::new(false),
+            })),
         })
+    }
+
+    /// Whether it says nothing, as every clone of it: while it is not this process that is the main one.
+    pub(crate) fn hush(&self, is_silent: bool) {
+        if let Some(line) = &self.line {
+            line.is_silent.store(is_silent, Ordering::SeqCst);
+        }
+    }
+
+    fn sender(&self) -> Option<&Sender> {
+        let line = self.line.as_ref()?;
+        (!line.is_silent.load(Ordering::SeqCst)).then_some(&line.sender)
     }
 
     /// The line to nobody: every message is answered with [`Sent::NoManager`].
@@ -111,7 +135,7 @@ impl Notify {
     /// Whether there is a manager.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.sender.is_some()
+        self.line.is_some()
     }
 
     /// The start is finished. To be said when everything is listened on and privileges are dropped; what depends on this
@@ -224,7 +248,7 @@ impl Notify {
     /// # Errors
     /// `TimedOut`, and as of [`Notify::ready`].
     pub fn barrier(&self, timeout: Duration) -> io::Result<Sent> {
-        let Some(sender) = &self.sender else {
+        let Some(sender) = self.sender() else {
             return Ok(Sent::NoManager);
         };
         if sender.barrier(timeout)? {
@@ -250,7 +274,7 @@ impl Notify {
     pub fn send_with(&self, message: &Message, fds: &[BorrowedFd<'_>]) -> io::Result<Sent> {
         message.check_descriptors(fds.len()).map_err(unsendable)?;
         let bytes = message.encode().map_err(unsendable)?;
-        match &self.sender {
+        match self.sender() {
             Some(sender) => sender.send_with(&bytes, fds).map(|()| Sent::Sent),
             None => Ok(Sent::NoManager),
         }
@@ -282,14 +306,14 @@ impl Notify {
     }
 
     fn bytes(&self, bytes: &[u8]) -> io::Result<Sent> {
-        match &self.sender {
+        match self.sender() {
             Some(sender) => sender.send(bytes).map(|()| Sent::Sent),
             None => Ok(Sent::NoManager),
         }
     }
 
     fn answer(&self) -> Sent {
-        if self.is_connected() {
+        if self.sender().is_some() {
             Sent::Sent
         } else {
             Sent::NoManager

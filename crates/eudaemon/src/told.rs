@@ -13,8 +13,10 @@ use eudaemon_core::time::Mono;
 use eudaemon_sys::title::Title;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Those who are told.
@@ -29,6 +31,8 @@ pub(crate) struct Told {
     left: Arc<Mutex<Left>>,
     line: Mutex<InLine>,
     moved: Condvar,
+    /// Another process is the service now, and this one has nothing to say any more.
+    is_quiet: AtomicBool,
 }
 
 /// What is to be told.
@@ -96,9 +100,12 @@ impl ReadyFile {
 
 /// What must not be there any more when the process is gone.
 #[derive(Debug, Default)]
-pub(crate) struct Left {
-    pub pidfile: Option<Pidfile>,
-    pub ready: Option<[PathBuf; 2]>,
+struct Left {
+    pidfile: Option<Pidfile>,
+    /// The readiness file before it had its name.
+    fresh: Option<PathBuf>,
+    /// And by its name.
+    ready: Option<PathBuf>,
 }
 
 /// Removes what must not be left, once. Of use to a thread that ends the process while others hang.
@@ -108,7 +115,7 @@ pub(crate) struct Cleaner(Arc<Mutex<Left>>);
 impl Cleaner {
     pub fn clean(&self) {
         let left = std::mem::take(&mut *held(&self.0));
-        for path in left.ready.into_iter().flatten() {
+        for path in left.fresh.into_iter().chain(left.ready) {
             // It has one of the two names.
             let _ = std::fs::remove_file(path);
         }
@@ -130,10 +137,8 @@ impl Told {
     ) -> Told {
         let left = Left {
             pidfile,
-            ready: waiting
-                .file
-                .as_ref()
-                .map(|file| [file.fresh.clone(), file.path.clone()]),
+            fresh: waiting.file.as_ref().map(|file| file.fresh.clone()),
+            ready: None,
         };
         Told {
             name: name.to_owned(),
@@ -145,6 +150,39 @@ impl Told {
             left: Arc::new(Mutex::new(left)),
             line: Mutex::default(),
             moved: Condvar::new(),
+            is_quiet: AtomicBool::new(false),
+        }
+    }
+
+    /// The PID file of the process before is this one's to remove from now on.
+    pub fn own(&self, pidfile: Pidfile) {
+        held(&self.left).pidfile = Some(pidfile);
+    }
+
+    /// The PID file and its lock, for the next process.
+    pub fn pidfile(&self) -> io::Result<Option<(PathBuf, OwnedFd)>> {
+        let left = held(&self.left);
+        let Some(pidfile) = &left.pidfile else {
+            return Ok(None);
+        };
+        let lock = pidfile.as_fd().try_clone_to_owned()?;
+        Ok(Some((pidfile.path().to_owned(), lock)))
+    }
+
+    /// The readiness file, once it is there.
+    pub fn ready_file(&self) -> Option<PathBuf> {
+        held(&self.left).ready.clone()
+    }
+
+    /// Another process is the service now: it has the PID file and the readiness file, and it is the one that speaks.
+    pub fn hand_on(&self) {
+        self.is_quiet.store(true, Ordering::SeqCst);
+        self.notify.hush(true);
+        // Neither is removed. The lock is the other process's too, and so it goes on.
+        drop(std::mem::take(&mut *held(&self.left)));
+        if let Some(title) = held(&self.title).as_mut() {
+            // `ps` is for people: nothing depends on it.
+            let _ = title.set(format!("{}: draining", self.name).as_bytes());
         }
     }
 
@@ -193,6 +231,9 @@ impl Told {
     }
 
     fn say(&self, news: News) {
+        if self.is_quiet.load(Ordering::SeqCst) {
+            return;
+        }
         match news {
             News::Ready => self.ready(),
             News::Reloading(since) => self.send(&Message::new().reloading(since.0 / 1000)),
@@ -240,6 +281,9 @@ impl Told {
     }
 
     fn show(&self, line: &str) {
+        if self.is_quiet.load(Ordering::SeqCst) {
+            return;
+        }
         if let Some(title) = held(&self.title).as_mut() {
             // `ps` is for people: nothing depends on it.
             let _ = title.set(format!("{}: {line}", self.name).as_bytes());
@@ -270,13 +314,20 @@ impl Told {
             ));
         }
         // It takes the place of whatever lies there by now, and follows no link.
-        if let Some(file) = waiting.file
-            && let Err(error) = std::fs::rename(&file.fresh, &file.path)
-        {
-            self.log.warning(format_args!(
-                "unable to make {}: {error}",
-                file.path.display()
-            ));
+        if let Some(file) = waiting.file {
+            let mut left = held(&self.left);
+            match std::fs::rename(&file.fresh, &file.path) {
+                // Only now: before, it is that of the process whose place this one takes.
+                Ok(()) => {
+                    left.fresh = None;
+                    left.ready = Some(file.path);
+                }
+                Err(error) => self.log.warning(format_args!(
+                    "unable to make {}: {error}",
+                    file.path.display()
+                )),
+            }
+            drop(left);
         }
         if let Some(shell) = waiting.shell
             && let Err(error) = shell.ready()

@@ -13,6 +13,7 @@ use eudaemon_sys::record::{Datagrams, Kind, look, write};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,8 +49,9 @@ impl Surroundings {
         }
     }
 
-    fn facts(&self) -> Facts {
-        let (kind, device, inode) = look(io::stderr());
+    /// What there is, if this is, or will be, standard error.
+    fn facts(&self, stderr: BorrowedFd<'_>) -> Facts {
+        let (kind, device, inode) = look(stderr);
         let (_, out_device, out_inode) = look(io::stdout());
         let is_stream = |id| self.stream == Some(id);
         Facts {
@@ -76,8 +78,12 @@ pub(super) enum Outlet {
 }
 
 impl Outlet {
-    pub(super) fn open(target: LogTarget, around: &Surroundings) -> Result<Outlet, LogError> {
-        let facts = around.facts();
+    pub(super) fn open(
+        target: LogTarget,
+        around: &Surroundings,
+        stderr: BorrowedFd<'_>,
+    ) -> Result<Outlet, LogError> {
+        let facts = around.facts(stderr);
         let stream = |form| Ok(Outlet::Stream(Stream { form, torn: false }));
         match target {
             LogTarget::Auto => match choose(&facts) {
@@ -151,7 +157,7 @@ impl Outlet {
                 format!("the journal at {}", journal.path().display())
             }
             Outlet::Stream(stream) => {
-                let end = match around.facts().end {
+                let end = match around.facts(io::stderr().as_fd()).end {
                     End::Terminal => "a terminal",
                     End::Nowhere => "nobody: /dev/null or closed",
                     End::Program => "a pipe or a socket",

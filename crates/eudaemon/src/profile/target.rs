@@ -66,8 +66,20 @@ impl Target {
     /// # Errors
     /// [`TargetError`]
     pub fn open(words: &str) -> Result<Target, TargetError> {
-        let (path, hz, lasts) =
+        Target::of_generation(words, 0)
+    }
+
+    /// As [`Target::open`], for the how-manieth process of a daemon, the first of which is 0. Each has a file of its own, for two of them live
+    /// at once: `PATH`, `PATH.1`, `PATH.2`. What is no plain file, a FIFO say, is the same for all.
+    pub(crate) fn of_generation(words: &str, generation: u32) -> Result<Target, TargetError> {
+        let (mut path, hz, lasts) =
             parsed(words).ok_or_else(|| TargetError::Words(words.to_owned()))?;
+        let is_plain = std::fs::metadata(&path).map_or(true, |about| about.is_file());
+        if generation > 0 && is_plain {
+            let mut name = path.into_os_string();
+            name.push(format!(".{generation}"));
+            path = name.into();
+        }
         let output = output(&path).map_err(|error| {
             let path = path.clone();
             TargetError::Open { path, error }

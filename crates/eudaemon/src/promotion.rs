@@ -1,0 +1,302 @@
+//! How this process takes the place of another one of its daemon, and how it is left to another.
+//!
+//! The new process serves nothing, says nothing and owns nothing before it is promoted: what it was given belongs to the old one, which
+//! may yet go on alone. [`Shared::take_over`] says that all is there, and waits. If the old one dies while it waits, there is nobody
+//! else: it takes over all the same.
+//!
+//! The old process, once it has been left to another ([`Shared::hand_on`]), removes nothing and says nothing any more: it finishes what
+//! it is at.
+
+use crate::clients::{Line, Parted};
+use crate::handover::{self, Contents, Listener};
+use crate::inherited::pidfd_inode_of;
+use crate::pidfile::Pidfile;
+use crate::shared::{Shared, held};
+use crate::sockets::Made;
+use crate::start::{Doors, Ways};
+use crate::{Context, Error, Exit, Result, StopSignal};
+use eudaemon_core::handover::{Given, Said};
+use eudaemon_core::words::Pid;
+use eudaemon_sys::clock::mono;
+use eudaemon_sys::passing::Channel;
+use eudaemon_sys::poll::{Interest, Poll};
+use eudaemon_sys::process::Held;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long a process that has closed its end of the line may take to be gone. Source: Linux `kernel/exit.c`, `do_exit`: files are closed
+/// first.
+const GOING: Duration = Duration::from_secs(5);
+
+/// The line to the process whose place this one takes, from the start on.
+#[derive(Clone, Debug)]
+pub(crate) struct Predecessor {
+    line: Arc<Channel>,
+    process: Option<Arc<Held>>,
+    is_promoted: Arc<AtomicBool>,
+}
+
+/// What is done when this process is promoted, and not before.
+#[derive(Debug)]
+pub(crate) struct Promotion {
+    pub predecessor: Predecessor,
+    pub waits: Mutex<Option<Waits>>,
+}
+
+/// What waits for it.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    pub doors: Doors,
+    /// The PID file, and one that this process has under another name, or not at all.
+    pub pidfile: Option<Pidfile>,
+    pub other_pidfile: Option<Pidfile>,
+    /// The readiness file of the old process, if this one has another or none.
+    pub other_ready_file: Option<PathBuf>,
+    pub stderr: Option<OwnedFd>,
+    pub watchdog: Option<Duration>,
+    pub files: Vec<Arc<Made>>,
+}
+
+/// How it came to be this one's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// The old process said so, and the manager knows.
+    Promoted,
+    /// The old process is dead.
+    Alone,
+    /// It is not: this process is to stop.
+    Stopped,
+}
+
+impl Predecessor {
+    pub fn new(line: Channel) -> Predecessor {
+        let process = line.peer_pid().ok().and_then(Pid::new);
+        Predecessor {
+            process: process.and_then(|pid| Held::open(pid).ok()).map(Arc::new),
+            line: Arc::new(line),
+            is_promoted: Arc::default(),
+        }
+    }
+
+    pub fn line(&self) -> &Channel {
+        &self.line
+    }
+
+    /// Its process id; none if it is gone.
+    pub fn pid(&self) -> Option<u32> {
+        Some(self.process.as_ref()?.pid()?.get())
+    }
+
+    /// Tells it that this process ends, by this error, before it could serve. Whether there was anybody to be told.
+    pub fn failed(&self, error: &Error) -> bool {
+        let said = Said::Failed {
+            exit: error.exit().code(),
+            words: error.to_string(),
+        };
+        !self.is_promoted.load(Ordering::SeqCst) && handover::say(&self.line, &said).is_ok()
+    }
+
+    /// Says that all is there, and waits for the answer, or for the end of whoever could give it, or of this process.
+    fn wait(&self, stop: &StopSignal) -> io::Result<Turn> {
+        const LINE: u64 = 0;
+        const STOP: u64 = 1;
+        // Nobody may hear it any more, which is found out below.
+        let _ = handover::say(&self.line, &Said::Ready);
+        let mut poll = Poll::new()?;
+        poll.add(&*self.line, LINE, Interest::Read)?;
+        poll.add(stop, STOP, Interest::Read)?;
+        let mut ready = Vec::new();
+        loop {
+            ready.clear();
+            poll.wait(mono(), None, &mut ready)?;
+            if ready.iter().any(|one| one.token == LINE) {
+                return match handover::hear(&self.line) {
+                    Ok(Some((Given::Promoted, _))) => Ok(Turn::Promoted),
+                    Ok(Some(_)) => Err(io::ErrorKind::InvalidData.into()),
+                    Ok(None) => self.is_gone(),
+                    Err(error) => Err(error),
+                };
+            }
+            if !ready.is_empty() {
+                return Ok(Turn::Stopped);
+            }
+        }
+    }
+
+    /// The line is closed: it is dead, or it has given this process up.
+    fn is_gone(&self) -> io::Result<Turn> {
+        let Some(process) = &self.process else {
+            return Ok(Turn::Alone);
+        };
+        match is_ready(process.as_fd(), GOING)? {
+            true => Ok(Turn::Alone),
+            false => Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "it goes on without this one",
+            )),
+        }
+    }
+}
+
+/// Whether this can be read within this time.
+fn is_ready(fd: BorrowedFd<'_>, within: Duration) -> io::Result<bool> {
+    let end = mono() + within;
+    let mut poll = Poll::new()?;
+    poll.add(fd, 0, Interest::Read)?;
+    let mut ready = Vec::new();
+    loop {
+        let now = mono();
+        poll.wait(now, Some(end), &mut ready)?;
+        if !ready.is_empty() || now >= end {
+            return Ok(!ready.is_empty());
+        }
+    }
+}
+
+/// The new process.
+impl Shared {
+    /// Takes the place of the process before this one, if there is one and that has not happened yet. Waits for it; not longer than
+    /// until this process is to stop. Whether this process is the service now.
+    pub fn take_over(self: &Arc<Shared>) -> bool {
+        let Some(promotion) = &self.promotion else {
+            return true;
+        };
+        // Held meanwhile: whoever says ready too waits for the same.
+        let mut waits = held(&promotion.waits);
+        if waits.is_none() {
+            return true;
+        }
+        let turn = match promotion.predecessor.wait(&self.stop) {
+            Ok(Turn::Stopped) => return false,
+            Ok(turn) => turn,
+            Err(error) => {
+                let error = Error::from(error).class(Exit::Unavailable);
+                self.fail(error.during("unable to take the place of the process before this one"));
+                return false;
+            }
+        };
+        if let Some(waits) = waits.take() {
+            self.promote(&promotion.predecessor, waits, turn);
+        }
+        true
+    }
+
+    /// Everything becomes this process's. What does not work is said, and the rest goes on: there is nobody else any more.
+    fn promote(self: &Arc<Shared>, predecessor: &Predecessor, waits: Waits, turn: Turn) {
+        predecessor.is_promoted.store(true, Ordering::SeqCst);
+        let fails = |attempt: &str, error: &dyn std::fmt::Display| {
+            self.log.error(format_args!("{attempt}: {error}"));
+        };
+        if let Some(stderr) = &waits.stderr
+            && let Err(error) = eudaemon_sys::exec::replace_stderr(stderr)
+        {
+            fails("unable to take standard error over", &error);
+        }
+        waits.files.iter().for_each(|file| file.own());
+        if let Some(mut pidfile) = waits.pidfile {
+            if let Err(error) = pidfile.rewrite() {
+                fails("service.pidfile", &Error::from(error));
+            }
+            self.told.own(pidfile);
+        }
+        // Nobody else will remove them.
+        if let Some(mut other) = waits.other_pidfile
+            && let Err(error) = other.rewrite().and_then(|()| other.remove())
+        {
+            fails("the PID file of the process before", &Error::from(error));
+        }
+        if let Some(path) = waits.other_ready_file {
+            let _ = std::fs::remove_file(path);
+        }
+        let notify = self.told.notify();
+        notify.hush(false);
+        if turn == Turn::Alone {
+            self.log
+                .warning("the process before this one is gone: this one serves in its place");
+            let own = std::process::id();
+            if let Err(error) = notify.main_pid(own, pidfd_inode_of(own)) {
+                fails("unable to tell the manager", &error);
+            }
+        }
+        match waits.doors.serve(self) {
+            Ok(ways) => {
+                ways.own();
+                *held(&self.ways) = Some(Arc::new(ways));
+            }
+            Err(error) => fails("unable to serve the control socket or the debug server", &error),
+        }
+        if let Err(error) = self.watch(waits.watchdog) {
+            self.fail(error);
+        }
+        let shared = Arc::clone(self);
+        let line = Arc::clone(&predecessor.line);
+        let seat = move || {
+            while let Ok(Some((Given::Client { heard, .. }, fds))) = handover::hear(&line) {
+                let ways = held(&shared.ways).clone();
+                for fd in fds {
+                    if let (Some(ways), Ok(line)) = (&ways, Line::unix(fd)) {
+                        let heard = heard.clone();
+                        ways.seat(Parted { line, heard });
+                    }
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("eud-handover".to_owned());
+        if let Err(error) = thread.spawn(seat) {
+            fails("unable to take over the control socket's clients", &error);
+        }
+    }
+}
+
+/// The old process.
+impl Shared {
+    /// What is handed over, but for the state; all of it copies.
+    pub fn contents(&self) -> Result<Contents> {
+        let listeners = self.sockets.active().during(|| "unable to copy the sockets")?;
+        let mut contents = Contents {
+            generation: self.generation + 1,
+            listeners: listeners.into_iter().map(Listener::from).collect(),
+            pidfile: self.told.pidfile()?,
+            ready_file: self.told.ready_file(),
+            stderr: Some(io::stderr().as_fd().try_clone_to_owned()?),
+            ..Contents::default()
+        };
+        if let Some(ways) = held(&self.ways).as_deref() {
+            ways.contents(&mut contents)?;
+        }
+        Ok(contents)
+    }
+
+    /// Leaves everything to the process that was promoted: from here on nothing is said and nothing is removed. The clients of the control
+    /// socket follow on this line, each as soon as it is owed nothing.
+    pub fn hand_on(&self, line: Arc<Channel>) {
+        self.told.hand_on();
+        drop(held(&self.watching).take());
+        self.sockets.hand_on();
+        let rest = Heir(line);
+        if let Some(ways) = held(&self.ways).as_deref() {
+            ways.part(rest);
+        }
+    }
+}
+
+/// Where clients of the control socket go.
+pub(crate) struct Heir(Arc<Channel>);
+
+impl Heir {
+    /// Gives this one away. One that cannot be given is let go: its connection ends.
+    pub fn give(&self, line: OwnedFd, heard: Vec<u8>) {
+        let json = false;
+        let _ = handover::give(&self.0, &Given::Client { heard, json }, &[line]);
+    }
+}
+
+impl Drop for Heir {
+    fn drop(&mut self) {
+        let _ = handover::give(&self.0, &Given::Done, &[]);
+    }
+}

@@ -90,6 +90,8 @@ pub enum Item {
     Listener {
         /// The name it is served under.
         name: String,
+        /// Where it is from: `manager`, `exported`, or the address the program bound.
+        origin: String,
         /// The file it made.
         file: Option<SocketFile>,
     },
@@ -295,11 +297,12 @@ impl Item {
 
     fn put(&self, out: &mut Vec<u8>) -> Result<(), Wrong> {
         match self {
-            Item::Listener { name, file } => {
+            Item::Listener { name, origin, file } => {
                 out.push(b'l');
                 put_text(out, name.as_bytes())?;
                 out.push(u8::from(file.is_some()));
-                file.as_ref().map_or(Ok(()), |file| file.put(out))
+                file.as_ref().map_or(Ok(()), |file| file.put(out))?;
+                put_text(out, origin.as_bytes())
             }
             Item::State => {
                 out.push(b's');
@@ -336,6 +339,7 @@ impl Item {
                     true => Some(SocketFile::read(fields)?),
                     false => None,
                 },
+                origin: fields.text()?,
             },
             b's' => Item::State,
             b'p' => Item::Pidfile {

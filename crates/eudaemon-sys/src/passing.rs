@@ -38,6 +38,12 @@ impl Channel {
         Ok((Channel(a), Channel(b)))
     }
 
+    /// The process that made the pair. Source: `unix(7)`, SO_PEERCRED: of `socketpair(2)`, who called it.
+    pub fn maker(&self) -> io::Result<u32> {
+        let peer = rustix::net::sockopt::socket_peercred(&self.0)?;
+        Ok(peer.pid.as_raw_nonzero().get().unsigned_abs())
+    }
+
     /// Sends one message; waits while the other end is slow. `EPIPE` when it is closed.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.send_with(bytes, fds, SendFlags::NOSIGNAL)

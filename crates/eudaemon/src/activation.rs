@@ -110,10 +110,15 @@ impl Activation {
     /// `WATCHDOG_PID` may be missing, and then means every process. Source: `sd_watchdog_enabled(3)`.
     #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog_of(self.pid)
+    }
+
+    /// The same for the process of this id.
+    pub(crate) fn watchdog_of(&self, pid: u32) -> Option<Duration> {
         let micros: u64 = self.text("WATCHDOG_USEC")?.parse().ok()?;
         let meant = match self.variable("WATCHDOG_PID") {
             None => true,
-            Some(pid) => pid.to_str().and_then(|pid| pid.parse().ok()) == Some(self.pid),
+            Some(told) => told.to_str().and_then(|told| told.parse().ok()) == Some(pid),
         };
         (meant && micros > 0 && micros < u64::MAX).then(|| Duration::from_micros(micros))
     }

@@ -12,10 +12,10 @@ mod guest;
 pub(crate) use door::{Door, Line, Place, listen};
 
 use crate::shared::held;
-use guest::{Guest, State, Stays};
 use eudaemon_core::time::Mono;
 use eudaemon_sys::clock::mono;
 use eudaemon_sys::poll::{Interest, Poll, Ready};
+use guest::{Guest, State, Stays};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Write};

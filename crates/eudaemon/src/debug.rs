@@ -36,7 +36,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -215,18 +215,18 @@ impl Server {
         }
     }
 
-    /// That of another process, which still serves it, if it is at this address; else it is given back. The file is this process's
-    /// to remove from [`DebugGuard::own`] on.
+    /// That of another process, which still serves it, if it is at this address. The file is this process's to remove from
+    /// [`DebugGuard::own`] on.
     pub(crate) fn adopt(
         address: &Address,
         path: Option<&Path>,
         door: OwnedFd,
-    ) -> io::Result<Result<Server, OwnedFd>> {
+    ) -> io::Result<Option<Server>> {
         match (address, path) {
             (Address::Unix(wanted), Some(path)) if std::path::absolute(wanted)? == path => {
                 let door = UnixListener::from(door);
                 door.set_nonblocking(true)?;
-                Ok(Ok(Server {
+                Ok(Some(Server {
                     door: Door::Unix(door),
                     place: Some(Place::adopted(path)),
                     local: None,
@@ -237,17 +237,17 @@ impl Server {
                 let door = TcpListener::from(door);
                 let local = door.local_addr()?;
                 if wanted.ip() != local.ip() || ![0, local.port()].contains(&wanted.port()) {
-                    return Ok(Err(door.into()));
+                    return Ok(None);
                 }
                 door.set_nonblocking(true)?;
-                Ok(Ok(Server {
+                Ok(Some(Server {
                     local: Some(local),
                     door: Door::Tcp(door),
                     place: None,
                     is_public: !local.ip().to_canonical().is_loopback(),
                 }))
             }
-            (Address::Unix(_) | Address::Tcp(_), _) => Ok(Err(door)),
+            (Address::Unix(_) | Address::Tcp(_), _) => Ok(None),
         }
     }
 
@@ -285,10 +285,10 @@ pub struct DebugGuard {
 
 impl DebugGuard {
     /// What listens, and where if that is a file. None once it was handed on.
-    pub(crate) fn door(&self) -> io::Result<Option<(Option<&Path>, OwnedFd)>> {
+    pub(crate) fn door(&self) -> io::Result<Option<(Option<PathBuf>, OwnedFd)>> {
         let door = held(&self.door);
         let copy = door.as_ref().map(|door| door.as_fd().try_clone_to_owned());
-        let path = self.place.as_ref().map(Place::path);
+        let path = self.place.as_ref().map(|place| place.path().to_owned());
         Ok(copy.transpose()?.map(|copy| (path, copy)))
     }
 

@@ -7,16 +7,20 @@
 //! The line between the two is private: a pair of sockets, one end of which the new process finds where `EUDAEMON_HANDOVER` says. The
 //! frames are those of `eudaemon_core::handover`, and have a version, for two programs of different age talk there.
 
+use crate::sockets::{Active, Made, Origin, Sockets};
 use crate::{Activation, Context, Error, Result};
 use eudaemon_core::handover::{
     FRAME_MOST, Given, Item, Said, SocketFile, Told, VARIABLE, VERSION, Wrong,
 };
+use eudaemon_sys::file::Identity;
 use eudaemon_sys::passing::{Came, Channel};
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What a process knows of the one whose place it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,35 +66,81 @@ pub(crate) struct Contents {
 pub(crate) struct Listener {
     pub name: String,
     pub fd: OwnedFd,
+    pub origin: Origin,
     /// The file it made, and the lock of its path.
     pub file: Option<(SocketFile, Option<OwnedFd>)>,
-}
-
-/// Somebody who is connected to the control socket.
-#[derive(Debug)]
-pub(crate) struct Client {
-    pub fd: OwnedFd,
-    /// What was heard and not answered.
-    pub heard: Vec<u8>,
-    pub json: bool,
 }
 
 /// One frame and what travels with it.
 pub(crate) type Frame = (Given, Vec<OwnedFd>);
 
+impl Listener {
+    /// One of the set.
+    pub fn of(active: Active) -> io::Result<Listener> {
+        let file = active.file.map(|made| {
+            let lock = made.lock().map(|lock| lock.try_clone_to_owned());
+            let lock = lock.transpose()?;
+            let Identity { device, inode } = made.identity();
+            let file = SocketFile {
+                path: made.path().as_os_str().as_bytes().to_vec(),
+                kind: made.kind(),
+                device,
+                inode,
+                is_removed: made.is_armed(),
+                is_locked: lock.is_some(),
+            };
+            Ok::<_, io::Error>((file, lock))
+        });
+        Ok(Listener {
+            name: active.name,
+            fd: active.fd,
+            origin: active.origin,
+            file: file.transpose()?,
+        })
+    }
+}
+
 impl Contents {
+    /// The sockets, and the files among what they made that this process is to remove once it is promoted. Before that it removes none.
+    pub fn sockets(&mut self) -> (Sockets, Vec<Arc<Made>>) {
+        let mut files = Vec::new();
+        let listeners = std::mem::take(&mut self.listeners).into_iter();
+        let handed = listeners.map(|one| {
+            let made = one.file.map(|(file, lock)| {
+                let path = PathBuf::from(OsString::from_vec(file.path));
+                let (device, inode) = (file.device, file.inode);
+                let made = Made::adopted(path, file.kind, Identity { device, inode }, lock);
+                let made = Arc::new(made);
+                if file.is_removed {
+                    files.push(Arc::clone(&made));
+                }
+                made
+            });
+            Active::new(one.name, one.fd, one.origin, made)
+        });
+        let sockets = Sockets::of_all(handed.collect::<Vec<_>>());
+        (sockets, files)
+    }
+
     /// As frames, the last of which is the end.
     pub fn into_frames(self) -> VecDeque<Frame> {
         let bytes = |path: PathBuf| path.into_os_string().into_vec();
         let mut items = Vec::new();
-        for Listener { name, fd, file } in self.listeners {
+        for listener in self.listeners {
+            let Listener {
+                name,
+                fd,
+                origin,
+                file,
+            } = listener;
             let mut fds = vec![fd];
             let file = file.map(|(file, lock)| {
                 let is_locked = lock.is_some();
                 fds.extend(lock);
                 SocketFile { is_locked, ..file }
             });
-            items.push((Item::Listener { name, file }, fds));
+            let origin = origin.text();
+            items.push((Item::Listener { name, origin, file }, fds));
         }
         if let Some(fd) = self.state {
             items.push((Item::State, vec![fd]));
@@ -132,7 +182,8 @@ impl Contents {
         let mut fd = || fds.next().ok_or_else(|| wrong(Wrong::Value));
         let path = |bytes: Vec<u8>| PathBuf::from(std::ffi::OsString::from_vec(bytes));
         match item {
-            Item::Listener { name, file } => {
+            Item::Listener { name, origin, file } => {
+                let origin = Origin::parse(&origin).ok_or_else(|| wrong(Wrong::Value))?;
                 let socket = fd()?;
                 let lock = match &file {
                     Some(file) if file.is_locked => Some(fd()?),
@@ -141,6 +192,7 @@ impl Contents {
                 self.listeners.push(Listener {
                     name,
                     fd: socket,
+                    origin,
                     file: file.map(|file| (file, lock)),
                 });
             }
@@ -312,11 +364,6 @@ pub(crate) fn say(line: &Channel, said: &Said) -> io::Result<()> {
 
 fn wrong(wrong: Wrong) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, wrong)
-}
-
-/// The bytes of a path, for a [`SocketFile`].
-pub(crate) fn path_bytes(path: &Path) -> Vec<u8> {
-    path.as_os_str().as_bytes().to_vec()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::credentials::Credentials;
 use crate::directories::Directories;
+use crate::handover::Handover;
 use crate::logging::Log;
 use crate::notify::Notify;
 use crate::options::Options;
@@ -25,6 +26,7 @@ pub struct Init<'a> {
     /// Of use to few.
     pub(crate) directories: OnceLock<Directories>,
     pub(crate) sockets: &'a Sockets,
+    pub(crate) handover: Option<&'a Handover>,
     pub(crate) keep: Vec<Capability>,
 }
 
@@ -39,6 +41,13 @@ impl Init<'_> {
     #[must_use]
     pub fn options(&self) -> &Options {
         self.options
+    }
+
+    /// What the process before this one gave it, whose place it takes; `None` in an ordinary start. That one serves until
+    /// [`Handle::ready`](crate::Handle::ready) returns.
+    #[must_use]
+    pub fn handover(&self) -> Option<&Handover> {
+        self.handover
     }
 
     /// Where log lines go.

@@ -132,6 +132,7 @@ pub mod pressure;
 pub mod privileges;
 #[cfg(feature = "profile")]
 pub mod profile;
+mod promotion;
 mod running;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -13,8 +13,8 @@ use crate::inherited::pidfd_inode_of;
 use crate::pidfile::Pidfile;
 use crate::shared::{Shared, held};
 use crate::sockets::Made;
-use crate::start::{Doors, Ways};
-use crate::{Context, Error, Exit, Result, StopSignal};
+use crate::start::Doors;
+use crate::{Activation, Context, Error, Exit, Result, StopSignal};
 use eudaemon_core::handover::{Given, Said};
 use eudaemon_core::words::Pid;
 use eudaemon_sys::clock::mono;
@@ -73,17 +73,23 @@ enum Turn {
 }
 
 impl Predecessor {
-    pub fn new(line: Channel) -> Predecessor {
-        let process = line.peer_pid().ok().and_then(Pid::new);
-        Predecessor {
+    /// The one that started this process to take its place, if one did. Once in the life of a process, before anything is opened.
+    pub fn meet(activation: &Activation) -> Result<Option<Predecessor>> {
+        let Some(line) = handover::line(activation)? else {
+            return Ok(None);
+        };
+        let process = line.maker().ok().and_then(Pid::new);
+        Ok(Some(Predecessor {
             process: process.and_then(|pid| Held::open(pid).ok()).map(Arc::new),
             line: Arc::new(line),
             is_promoted: Arc::default(),
-        }
+        }))
     }
 
-    pub fn line(&self) -> &Channel {
-        &self.line
+    /// What it hands over. Waits for all of it.
+    pub fn receive(&self) -> Result<Contents> {
+        let received = handover::receive(&self.line);
+        received.during(|| "unable to take over from the process before this one")
     }
 
     /// Its process id; none if it is gone.
@@ -196,7 +202,7 @@ impl Shared {
         {
             fails("unable to take standard error over", &error);
         }
-        waits.files.iter().for_each(|file| file.own());
+        waits.files.iter().for_each(|file| file.arm());
         if let Some(mut pidfile) = waits.pidfile {
             if let Err(error) = pidfile.rewrite() {
                 fails("service.pidfile", &Error::from(error));
@@ -227,7 +233,10 @@ impl Shared {
                 ways.own();
                 *held(&self.ways) = Some(Arc::new(ways));
             }
-            Err(error) => fails("unable to serve the control socket or the debug server", &error),
+            Err(error) => fails(
+                "unable to serve the control socket or the debug server",
+                &error,
+            ),
         }
         if let Err(error) = self.watch(waits.watchdog) {
             self.fail(error);
@@ -255,11 +264,12 @@ impl Shared {
 /// The old process.
 impl Shared {
     /// What is handed over, but for the state; all of it copies.
-    pub fn contents(&self) -> Result<Contents> {
-        let listeners = self.sockets.active().during(|| "unable to copy the sockets")?;
+    pub fn contents(&self) -> io::Result<Contents> {
+        let listeners = self.sockets.active()?.into_iter().map(Listener::of);
+        let listeners: io::Result<Vec<Listener>> = listeners.collect();
         let mut contents = Contents {
             generation: self.generation + 1,
-            listeners: listeners.into_iter().map(Listener::from).collect(),
+            listeners: listeners?,
             pidfile: self.told.pidfile()?,
             ready_file: self.told.ready_file(),
             stderr: Some(io::stderr().as_fd().try_clone_to_owned()?),

@@ -24,9 +24,21 @@ impl Handle {
     /// waits. Again, or while it stops, it says nothing.
     ///
     /// To be called when everything is bound: clients come from here on.
+    ///
+    /// In a process that takes the place of another one ([`Handle::replace`]) this returns once it has: until then the other one serves, and may
+    /// go on alone if this one fails. What two must not do at once, like work in the background on the same files, begins after this. A
+    /// process that is told to stop meanwhile never is ready; [`Handle::stop`] says so.
     pub fn ready(&self) {
-        self.0.happen_and_tell(Happened::Ready);
-        self.0.is_said_ready(self);
+        if self.0.take_over() {
+            self.0.happen_and_tell(Happened::Ready);
+            self.0.is_said_ready(self);
+        }
+    }
+
+    /// How often the daemon has been replaced: 0 in the first process of it.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.0.generation
     }
 
     /// Says in a few words how it does: to the manager, in `ps`, to the control socket. Line breaks become blanks.

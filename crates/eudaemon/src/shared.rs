@@ -4,8 +4,10 @@ use crate::health::Tasks;
 use crate::health::{Health, Patience, Phase, Say, Watching};
 use crate::inbox::{Inbox, Letter};
 use crate::metrics::Registry;
+use crate::promotion::Promotion;
 use crate::running::{Handle, panicked};
 use crate::sockets::Sockets;
+use crate::start::Ways;
 use crate::told::{News, Place, Told};
 use crate::{Activation, Error, Exit, Result, StopSignal};
 use crate::{chroot::Root, logging::Log, options::Options};
@@ -63,6 +65,13 @@ pub(crate) struct Shared {
     asked: Mutex<Reloads>,
     /// What is started once the service has said that it is ready; `None` from then on.
     later: Mutex<Option<Vec<Later>>>,
+    /// How many processes of the daemon there were before this one.
+    pub generation: u32,
+    /// In a process that takes the place of another.
+    pub promotion: Option<Promotion>,
+    /// The ways in from outside, once they are served.
+    pub ways: Mutex<Option<Arc<Ways>>>,
+    pub watching: Mutex<Option<Watching>>,
 }
 
 /// Who waits for a reload, and for the how-manieth.
@@ -93,6 +102,8 @@ pub(crate) struct Parts {
     pub activation: Activation,
     pub options: Options,
     pub reloads: bool,
+    pub generation: u32,
+    pub promotion: Option<Promotion>,
 }
 
 impl Shared {
@@ -119,6 +130,10 @@ impl Shared {
             failure: Mutex::new(None),
             asked: Mutex::new(Reloads::default()),
             later: Mutex::new(Some(Vec::new())),
+            generation: parts.generation,
+            promotion: parts.promotion,
+            ways: Mutex::new(None),
+            watching: Mutex::new(None),
         })
     }
 
@@ -404,9 +419,9 @@ impl Shared {
     }
 
     /// Tells a manager that watches that the service lives, for as long as it does.
-    pub fn watch(&self, interval: Option<Duration>) -> Result<Option<Watching>> {
+    pub fn watch(&self, interval: Option<Duration>) -> Result<()> {
         let Some(interval) = interval else {
-            return Ok(None);
+            return Ok(());
         };
         let (notify, log, told) = (
             self.told.notify().clone(),
@@ -428,7 +443,8 @@ impl Shared {
         };
         // A lease that ran out is no slip of the scheduler after that, and the manager need not wait for the rest of its time.
         let patience = Patience::Trigger(interval / 4);
-        Ok(Some(self.health.watch(interval, patience, say)?))
+        *held(&self.watching) = Some(self.health.watch(interval, patience, say)?);
+        Ok(())
     }
 }
 

@@ -36,10 +36,12 @@ mod table;
 mod tests;
 
 pub use bound::Bound;
+pub(crate) use bound::Made;
 pub use connection::{Connection, Peer};
 pub use error::SocketError;
 pub use filter::{Filter, is};
 pub use generation::Generation;
+pub(crate) use set::{Active, Origin};
 pub use set::{Described, Export, Sockets};
 
 use eudaemon_sys::bind;

@@ -16,27 +16,34 @@
 //! log, and its class is the exit code.
 
 mod confine;
+mod debug;
 mod doors;
 mod explain;
 mod opened;
 mod prepare;
+mod profile;
+mod taken;
+
+pub(crate) use doors::{Doors, Ways};
 
 use crate::attendant::Attendant;
 use crate::builder::Builder;
 use crate::credentials::Credentials;
+use crate::handover::Handover;
 use crate::inherited::Inherited;
+use crate::promotion::Predecessor;
 use crate::running::panicked;
-use crate::shared::Shared;
+use crate::shared::{Shared, held};
 use crate::sockets::Sockets;
 use crate::told::ReadyFile;
 use crate::{Activation, Context, Error, Exit, Init, Result, Running};
 use confine::Confinement;
-use doors::Doors;
 use opened::Opened;
 use prepare::{Identity, Plan};
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
+use taken::Taken;
 
 /// Lives a service's life, from `main` to the exit code.
 pub(crate) fn live<I, R>(builder: Builder, init: I) -> Exit
@@ -50,6 +57,10 @@ where
         Ok(None) => Exit::Done,
         Err(error) => {
             opened::speak(&name, &error);
+            // The process whose place it was to take hears it too.
+            if let Ok(Some(predecessor)) = Predecessor::meet(&Activation::of_this_process()) {
+                predecessor.failed(&error);
+            }
             error.exit()
         }
     }
@@ -122,19 +133,32 @@ where
     R: FnOnce(Running) -> Result<()>,
 {
     eudaemon_sys::early::begin().during(|| "unable to clean up signals")?;
-    if let Some(way) = plan.detach {
-        opened.leave_the_shell(way, &plan.options, &plan.activation)?;
-    }
     // Before anything else is opened, and could have their numbers.
-    let sockets = Sockets::of(Inherited::take(&plan.activation)?);
-    let mut waiting = plan.waiting()?;
+    opened.predecessor = Predecessor::meet(&plan.activation)?;
+    let (mut taken, sockets) = match &opened.predecessor {
+        Some(predecessor) => {
+            // Whoever started the first process of the daemon has left it long ago.
+            let (taken, sockets) = Taken::of(predecessor.clone(), predecessor.receive()?)?;
+            (Some(taken), sockets)
+        }
+        None => {
+            if let Some(way) = plan.detach {
+                opened.leave_the_shell(way, &plan.options, &plan.activation)?;
+            }
+            (None, Sockets::of(Inherited::take(&plan.activation)?))
+        }
+    };
+    let mut waiting = plan.waiting(taken.is_none())?;
     let ready_file = plan.ready_file()?;
     surround(&plan)?;
-    opened.open(&plan)?;
+    opened.open(&plan, taken.as_mut())?;
     for note in &plan.notes {
         opened.log().notice(format_args!("{note}"));
     }
-    let doors = Doors::open(&plan.options)?;
+    let doors = Doors::open(&plan.options, taken.as_mut())?;
+    let handover = taken.as_ref().map(|taken| &taken.handover);
+    let generation = handover.map_or(0, Handover::generation);
+    let profile = profile::Door::open(&plan.options, generation)?;
     let credentials = Credentials::open(&plan.activation)?;
 
     let mut cx = Init {
@@ -146,6 +170,7 @@ where
         name: &plan.manifest.name,
         directories: OnceLock::new(),
         sockets: &sockets,
+        handover,
         keep: Vec::new(),
     };
     let run = guarded(|| init(&mut cx))?;
@@ -157,21 +182,38 @@ where
     let mut confinement = Confinement::prepare(&plan.manifest.needs, plan.options.sandbox)?;
     confinement.lock_in(&plan.root)?;
 
-    let watchdog = plan.watchdog();
+    let watchdog = plan.watchdog(None);
     let dropped = identity.apply(&keep)?;
     let confined = confinement.enforce()?;
     opened.log().debug(format_args!("{dropped}"));
     opened.log().debug(format_args!("{confined}"));
 
     let attendant = Attendant::prepare()?;
+    let inside = ready_file.clone();
     waiting.file = ready_file.map(ReadyFile::make).transpose()?;
-    let shared = Arc::new(Shared::new(opened.parts(plan, waiting, sockets))?);
+    let (now, promotion) = match taken {
+        None => (Some(doors), None),
+        Some(taken) => {
+            let promotion = taken.promotion(doors, &plan, inside.as_deref());
+            (None, Some(promotion))
+        }
+    };
+    let parts = opened.parts(plan, waiting, sockets, generation, promotion);
+    let shared = Arc::new(Shared::new(parts)?);
     opened.shared = Some(Arc::clone(&shared));
     attendant.start(&shared)?;
-    let _watching = shared.watch(watchdog)?;
-    let serving = doors.serve(&shared)?;
+    if let Some(doors) = now {
+        shared.watch(watchdog)?;
+        let ways = doors.serve(&shared)?;
+        *held(&shared.ways) = Some(Arc::new(ways));
+    }
+    let recording = profile.serve()?;
     let ended = guarded(|| run(Running::new(shared.handle(), dropped)));
-    let ended = ended.and(serving.close());
+    // Nobody comes in any more. Not locked meanwhile: who is in is told something yet.
+    let ways = held(&shared.ways).take();
+    drop(ways);
+    let ended = ended.and(recording.close());
+    drop(held(&shared.watching).take());
     shared.told.tell_all();
     // A worker that failed first is the cause; how `run` ended then is what came of it.
     shared.failure().map_or(ended, Err)

@@ -16,8 +16,8 @@ fn file(path: &str, kind: Kind, is_locked: bool) -> SocketFile {
 /// One of each, and each with and without what may be missing.
 fn every_given() -> Vec<(Given, usize)> {
     let listener = |file| {
-        let name = "web".to_string();
-        Given::Item(Item::Listener { name, file })
+        let (name, origin) = ("web".to_string(), "tcp:[::]:80".to_string());
+        Given::Item(Item::Listener { name, origin, file })
     };
     let path = || b"/run/w\xffb.sock".to_vec();
     let item = Given::Item;
@@ -142,8 +142,8 @@ fn one_side_does_not_say_what_the_other_says() {
 fn no_value_is_taken_for_another() {
     let named = |at: usize, byte: u8| {
         let file = Some(file("/run/a", Kind::Stream, true));
-        let name = "w".to_string();
-        let item = Given::Item(Item::Listener { name, file });
+        let (name, origin) = ("w".to_string(), "manager".to_string());
+        let item = Given::Item(Item::Listener { name, origin, file });
         let mut frame = item.encode().expect("short enough");
         frame[at] = byte;
         Given::decode(&frame)

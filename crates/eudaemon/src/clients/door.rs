@@ -108,7 +108,7 @@ pub(crate) struct Place {
 impl Place {
     fn of(path: &Path, is_ours: bool) -> Place {
         Place {
-            path: path.to_owned(),
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
             identity: identity(path),
             is_ours: AtomicBool::new(is_ours),
         }

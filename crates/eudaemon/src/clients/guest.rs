@@ -86,12 +86,7 @@ impl<C> Guest<C> {
         }
     }
 
-    pub fn follow(
-        &mut self,
-        next: Next,
-        now: Mono,
-        bounds: &Bounds,
-    ) -> Stays {
+    pub fn follow(&mut self, next: Next, now: Mono, bounds: &Bounds) -> Stays {
         let (words, is_last) = match next {
             Next::Hear => {
                 self.state = State::Quit;

@@ -34,6 +34,7 @@ fn everything() -> Contents {
     let listener = |name: &str, file| Listener {
         name: name.to_owned(),
         fd: told_apart(name.as_bytes()),
+        origin: Origin::Manager,
         file,
     };
     Contents {

@@ -130,8 +130,7 @@ impl Drop for Made {
 }
 
 impl Made {
-    /// One that another process made and hands over with its socket. This process removes it in the end.
-    #[allow(dead_code, reason = "a successor's start makes one")]
+    /// One that another process made and hands over with its socket. It is still that one's, until [`Made::arm`].
     pub(crate) fn adopted(
         path: PathBuf,
         kind: Kind,
@@ -143,40 +142,39 @@ impl Made {
             kind,
             identity,
             by: std::process::id(),
-            is_armed: AtomicBool::new(true),
+            is_armed: AtomicBool::new(false),
             lock: lock.map(File::from),
         }
     }
 
-    #[allow(dead_code, reason = "a handover tells it")]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    #[allow(dead_code, reason = "a handover tells it")]
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
-    #[allow(dead_code, reason = "a handover tells it")]
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
 
     /// The lock of the path, if its policy has one. A copy of it is the same lock: it is held until the last is closed.
-    #[allow(dead_code, reason = "a handover passes it on")]
     pub(crate) fn lock(&self) -> Option<BorrowedFd<'_>> {
         self.lock.as_ref().map(AsFd::as_fd)
     }
 
     /// Whether it is to be removed in the end.
-    #[allow(dead_code, reason = "a handover tells it")]
     pub(crate) fn is_armed(&self) -> bool {
         self.is_armed.load(Ordering::Relaxed)
     }
 
+    /// From here on it is this process's to remove.
+    pub(crate) fn arm(&self) {
+        self.is_armed.store(true, Ordering::Relaxed);
+    }
+
     /// From here on it is somebody else's to remove.
-    #[allow(dead_code, reason = "the last step of a handover")]
     pub(crate) fn disarm(&self) {
         self.is_armed.store(false, Ordering::Relaxed);
     }

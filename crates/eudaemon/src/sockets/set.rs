@@ -217,6 +217,18 @@ impl Sockets {
         held(&self.table).copies()
     }
 
+    /// Leaves the files of all that is served to the process that serves it too.
+    pub(crate) fn hand_on(&self) {
+        let pool = held(&self.pool);
+        let table = held(&self.table);
+        let served = table.entries.iter().map(|(_, one)| one);
+        let files = (pool.0)
+            .iter()
+            .chain(served)
+            .filter_map(|one| one.file.as_ref());
+        files.for_each(|file| file.disarm());
+    }
+
     /// Takes out what was handed over under a name, one that the library keeps for itself too. It is served by nobody then.
     #[allow(dead_code, reason = "stored state is taken by this")]
     pub(crate) fn take(&self, name: &str) -> Vec<Active> {

@@ -23,7 +23,6 @@ pub(crate) enum Origin {
 
 impl Origin {
     /// As it is told to a successor: `manager`, `exported`, or the address.
-    #[allow(dead_code, reason = "a handover tells it")]
     pub(crate) fn text(&self) -> String {
         match self {
             Origin::Manager => "manager".to_owned(),
@@ -33,7 +32,6 @@ impl Origin {
     }
 
     /// What such a text says; `None` if it says nothing.
-    #[allow(dead_code, reason = "a successor reads it")]
     pub(crate) fn parse(text: &str) -> Option<Origin> {
         match text {
             "manager" => Some(Origin::Manager),

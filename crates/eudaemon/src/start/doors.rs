@@ -2,28 +2,37 @@
 
 use super::confine::Confinement;
 use super::prepare::Plan;
+use super::taken::Taken;
+use super::{debug, profile};
+use crate::clients::{Parted, Place};
 use crate::control::{Answer, Commands, Control, ControlGuard, LogLevel};
+use crate::handover::Contents;
 use crate::install::{self, Choices, Installation, Target};
 use crate::logging::{Level, LevelHandle};
 use crate::needs::Needs;
 use crate::options::Options;
+use crate::promotion::Heir;
 use crate::shared::Shared;
+use crate::sockets::Sockets;
 use crate::{Context, Error, Exit, Result, ServiceArgs};
 use eudaemon_core::life::{Asker, Event};
 use std::sync::Arc;
 
 /// What is bound and not served yet.
-pub(super) struct Doors {
+#[derive(Debug)]
+pub(crate) struct Doors {
     control: Option<Control>,
     debug: debug::Door,
-    profile: profile::Door,
+    /// Those of the process before that this one does not want.
+    other: Vec<Place>,
 }
 
-/// What is served, until it is dropped.
-pub(super) struct Serving {
-    _control: Option<ControlGuard>,
-    _debug: debug::Serving,
-    profile: profile::Serving,
+/// The ways in: what is served, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ways {
+    control: Option<ControlGuard>,
+    debug: debug::Serving,
+    other: Vec<Place>,
 }
 
 /// What can be said of the addresses without opening anything.
@@ -44,39 +53,81 @@ fn of_options(error: std::io::Error) -> Error {
 }
 
 impl Doors {
-    pub fn open(options: &Options) -> Result<Doors> {
-        let control =
-            match &options.control {
-                None => None,
-                Some(path) => Some(Control::bind(path).map_err(of_options).during(|| {
-                    format!("service.control: unable to listen at {}", path.display())
-                })?),
-            };
+    pub fn open(options: &Options, mut taken: Option<&mut Taken>) -> Result<Doors> {
+        let mut other = Vec::new();
+        let given = taken.as_mut().and_then(|taken| taken.control.take());
+        let control = match &options.control {
+            None => {
+                other.extend(given.map(|(path, _)| Place::adopted(&path)));
+                None
+            }
+            Some(path) => {
+                let attempt = || format!("service.control: unable to listen at {}", path.display());
+                Some(match given {
+                    Some((old, door)) if std::path::absolute(path)? == old => {
+                        Control::adopt(door, &old).during(attempt)?
+                    }
+                    given => {
+                        other.extend(given.map(|(path, _)| Place::adopted(&path)));
+                        Control::bind(path).map_err(of_options).during(attempt)?
+                    }
+                })
+            }
+        };
+        let given = taken.as_mut().and_then(|taken| taken.debug.take());
+        let debug = debug::Door::open(options, given, &mut other)?;
         Ok(Doors {
             control,
-            debug: debug::Door::open(options)?,
-            profile: profile::Door::open(options)?,
+            debug,
+            other,
         })
     }
 
-    pub fn serve(self, shared: &Arc<Shared>) -> Result<Serving> {
+    pub fn serve(self, shared: &Arc<Shared>) -> Result<Ways> {
         let orders = Arc::new(Orders(Arc::clone(shared)));
         let control = match self.control {
             None => None,
             Some(control) => Some(control.serve(shared.health.clone(), orders)?),
         };
-        Ok(Serving {
-            _control: control,
-            _debug: self.debug.serve(shared)?,
-            profile: self.profile.serve()?,
+        Ok(Ways {
+            control,
+            debug: self.debug.serve(shared)?,
+            other: self.other,
         })
     }
 }
 
-impl Serving {
-    /// Closes the ways in, and writes what is written at the end.
-    pub fn close(self) -> Result<()> {
-        self.profile.close()
+impl Ways {
+    /// Those of the process before are this one's from now on.
+    pub fn own(&self) {
+        self.control.iter().for_each(ControlGuard::own);
+        self.debug.own();
+        self.other.iter().for_each(|place| place.own(true));
+    }
+
+    /// Goes on with a client of the process before.
+    pub fn seat(&self, one: Parted) {
+        if let Some(control) = &self.control {
+            control.seats().seat(one);
+        }
+    }
+
+    /// What the next process is given of them.
+    pub fn contents(&self, contents: &mut Contents) -> std::io::Result<()> {
+        if let Some(control) = &self.control {
+            let door = control.door()?;
+            contents.control = door.map(|(door, path)| (path.to_owned(), door));
+        }
+        contents.debug = self.debug.door()?;
+        Ok(())
+    }
+
+    /// Leaves them to the next process, and the control socket's clients with them.
+    pub fn part(&self, heir: Heir) {
+        self.debug.part();
+        if let Some(control) = &self.control {
+            control.part(move |line, heard| heir.give(line, heard));
+        }
     }
 }
 
@@ -93,6 +144,7 @@ impl Commands for Orders {
             ("status", service.told.last_status()),
             ("pid", std::process::id().to_string()),
             ("uptime", seconds.to_string()),
+            ("generation", service.generation.to_string()),
             ("log-level", service.log.levels().get().to_string()),
         ];
         rows.map(|(name, value)| (name.to_owned(), value)).into()
@@ -112,6 +164,10 @@ impl Commands for Orders {
 
     fn log_level(&self) -> Option<Arc<dyn LogLevel>> {
         Some(Arc::new(self.0.log.levels().clone()))
+    }
+
+    fn sockets(&self) -> Option<Sockets> {
+        Some(self.0.sockets.clone())
     }
 }
 
@@ -189,188 +245,4 @@ pub(super) fn act(action: install::Action, plan: &Plan) -> Result<Exit> {
 fn startable(options: &Options) -> Result<()> {
     check(options)?;
     Confinement::prepare(&Needs::new(), options.sandbox).map(|_checked| ())
-}
-
-#[cfg(feature = "debug-server")]
-mod debug {
-    use crate::debug::{Address, DebugGuard, Row, Server, State};
-    use crate::options::Options;
-    use crate::shared::Shared;
-    use crate::{Context, Error, Exit, Result};
-    use std::sync::Arc;
-
-    pub(super) struct Door(Option<Server>);
-    pub(super) struct Serving {
-        _guard: Option<DebugGuard>,
-    }
-
-    impl Door {
-        /// That it is an address.
-        pub fn check(options: &Options) -> Result<()> {
-            let address = options.debug_address.as_deref();
-            address.map_or(Ok(()), |address| parse(address).map(|_checked| ()))
-        }
-
-        pub fn open(options: &Options) -> Result<Door> {
-            let Some(address) = &options.debug_address else {
-                return Ok(Door(None));
-            };
-            let parsed = parse(address)?;
-            let attempt = || attempt(address);
-            let server = if options.debug_public {
-                Server::public(&parsed)
-            } else {
-                Server::bind(&parsed)
-            };
-            Ok(Door(Some(server.during(attempt)?)))
-        }
-
-        pub fn serve(self, shared: &Arc<Shared>) -> Result<Serving> {
-            let Some(server) = self.0 else {
-                return Ok(Serving { _guard: None });
-            };
-            let rows: Vec<Row> = shared.options.settings.iter().map(row).collect();
-            let state = State::new(shared.health.clone(), shared.metrics.clone())
-                .tasks(shared.tasks.clone())
-                .level(Arc::new(shared.log.levels().clone()))
-                .config(move || rows.clone());
-            let guard = server
-                .serve(state)
-                .during(|| "unable to serve the debug address")?;
-            Ok(Serving {
-                _guard: Some(guard),
-            })
-        }
-    }
-
-    fn parse(address: &str) -> Result<Address> {
-        let parsed = address.parse::<Address>();
-        let parsed = parsed.map_err(|error| Error::from(error).class(Exit::Config));
-        parsed.during(|| attempt(address))
-    }
-
-    fn attempt(address: &str) -> String {
-        format!("service.debugserveraddr: unable to listen at {address}")
-    }
-
-    fn row(setting: &crate::options::Setting) -> Row {
-        Row {
-            name: format!("service.{}", setting.name),
-            value: setting.value.to_string_lossy().into_owned(),
-            source: setting.source.to_string(),
-        }
-    }
-}
-
-/// Without the feature whoever asks for it is refused.
-#[cfg(not(feature = "debug-server"))]
-mod debug {
-    use crate::options::Options;
-    use crate::shared::Shared;
-    use crate::{Error, Result};
-    use std::sync::Arc;
-
-    pub(super) struct Door;
-    pub(super) struct Serving;
-
-    impl Door {
-        pub fn open(options: &Options) -> Result<Door> {
-            Door::check(options).map(|()| Door)
-        }
-
-        pub fn check(options: &Options) -> Result<()> {
-            match options.debug_address {
-                None => Ok(()),
-                Some(_) => Err(Error::unsupported(
-                    "service.debugserveraddr: this program was built without the feature debug-server",
-                )),
-            }
-        }
-
-        pub fn serve(self, _: &Arc<Shared>) -> Result<Serving> {
-            Ok(Serving)
-        }
-    }
-}
-
-#[cfg(feature = "profile")]
-mod profile {
-    use crate::options::Options;
-    use crate::profile::{Recording, Target};
-    use crate::{Context, Result};
-
-    pub(super) struct Door(Option<Target>);
-    pub(super) struct Serving(Option<Recording>);
-
-    impl Door {
-        /// The file is made when the service starts, and not before.
-        pub fn check(_: &Options) -> Result<()> {
-            Ok(())
-        }
-
-        pub fn open(options: &Options) -> Result<Door> {
-            let Some(words) = &options.cpuprofile else {
-                return Ok(Door(None));
-            };
-            let target = Target::open(words).during(|| format!("service.cpuprofile {words}"))?;
-            Ok(Door(Some(target)))
-        }
-
-        pub fn serve(self) -> Result<Serving> {
-            match self.0 {
-                None => Ok(Serving(None)),
-                Some(target) => Ok(Serving(Some(
-                    target
-                        .start()
-                        .during(|| "unable to start the CPU profile")?,
-                ))),
-            }
-        }
-    }
-
-    impl Serving {
-        pub fn close(self) -> Result<()> {
-            match self.0 {
-                None => Ok(()),
-                Some(recording) => recording
-                    .stop()
-                    .during(|| "unable to write the CPU profile"),
-            }
-        }
-    }
-}
-
-/// As above.
-#[cfg(not(feature = "profile"))]
-mod profile {
-    use crate::options::Options;
-    use crate::{Error, Result};
-
-    pub(super) struct Door;
-    pub(super) struct Serving;
-
-    impl Door {
-        pub fn open(options: &Options) -> Result<Door> {
-            Door::check(options).map(|()| Door)
-        }
-
-        pub fn check(options: &Options) -> Result<()> {
-            match options.cpuprofile {
-                None => Ok(()),
-                Some(_) => Err(Error::unsupported(
-                    "service.cpuprofile: this program was built without the feature profile",
-                )),
-            }
-        }
-
-        pub fn serve(self) -> Result<Serving> {
-            Ok(Serving)
-        }
-    }
-
-    impl Serving {
-        pub fn close(self) -> Result<()> {
-            Ok(())
-        }
-    }
 }

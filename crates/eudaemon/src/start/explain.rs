@@ -57,7 +57,7 @@ fn write(to: &mut String, plan: &Plan, identity: &ResolvedPlan, layers: &Layers)
     for note in &plan.notes {
         writeln!(to, "  {note}")?;
     }
-    if let Some(interval) = plan.watchdog() {
+    if let Some(interval) = plan.watchdog(None) {
         writeln!(
             to,
             "  tells the manager that it lives: it acts after {interval:?} of silence"

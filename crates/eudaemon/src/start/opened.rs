@@ -1,11 +1,13 @@
 //! What is opened before privileges are given up, and whom an error is told.
 
 use super::prepare::Plan;
+use super::taken::Taken;
 use crate::detach::{self, Detached, Way};
 use crate::logging::{self, Log, LogError, LogTarget};
 use crate::notify::Notify;
 use crate::options::Options;
 use crate::pidfile::Pidfile;
+use crate::promotion::{Predecessor, Promotion};
 use crate::shared::{Parts, Shared};
 use crate::sockets::Sockets;
 use crate::told::{self, Told, Waiting};
@@ -13,7 +15,8 @@ use crate::{Activation, Context, Error, Exit, Result};
 use eudaemon_sys::descriptor::{self, Kind};
 use eudaemon_sys::title::Title;
 use std::io::Write;
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What is open so far.
@@ -24,6 +27,8 @@ pub(super) struct Opened {
     log: Option<Log>,
     notify: Notify,
     pidfile: Option<Pidfile>,
+    /// Who waits to hear that this process serves, or that it does not.
+    pub predecessor: Option<Predecessor>,
     /// Once the service runs, it has all of the above.
     pub shared: Option<Arc<Shared>>,
 }
@@ -37,6 +42,7 @@ impl Opened {
             log: None,
             notify: Notify::none(),
             pidfile: None,
+            predecessor: None,
             shared: None,
         }
     }
@@ -54,22 +60,38 @@ impl Opened {
     }
 
     /// Opens what must be reached later, from wherever the service is locked into then.
-    pub fn open(&mut self, plan: &Plan) -> Result<()> {
-        let log = open_log(&self.name, plan)?;
+    pub fn open(&mut self, plan: &Plan, mut taken: Option<&mut Taken>) -> Result<()> {
+        let stderr = std::io::stderr();
+        let will_be = taken.as_deref().and_then(Taken::stderr);
+        let log = open_log(&self.name, plan, will_be.unwrap_or(stderr.as_fd()))?;
         // A variable that was left over from somebody else's start is no reason not to serve.
         match Notify::connect(&plan.activation) {
-            Ok(notify) => self.notify = notify,
+            Ok(notify) => {
+                // The manager listens to the one that serves, and would take our words for its.
+                notify.hush(taken.is_some());
+                self.notify = notify;
+            }
             Err(error) => log.warning(format_args!("{error}: it will not be told")),
         }
         logging::panic_hook(log.clone());
         self.log = Some(log);
         // `ps` is for people: a kernel that does not let us change it is no reason not to start.
         self.title = Title::take().ok();
-        if let Some(path) = &plan.options.pidfile {
+        let mut has_pidfile = |path: &PathBuf| {
+            let taken = taken.as_deref_mut();
+            taken.is_some_and(|taken| taken.has_pidfile(path))
+        };
+        if let Some(path) = &plan.options.pidfile
+            && !has_pidfile(path)
+        {
             self.pidfile = Some(Pidfile::acquire(path).during(|| "service.pidfile")?);
         }
         // Behind the PID file's lock: it may belong to a service that runs.
-        if let Some(path) = &plan.options.ready_file {
+        let inside = plan.ready_file()?;
+        let is_kept = |taken: &Taken| inside.is_some_and(|path| taken.has_ready_file(&path));
+        if let Some(path) = &plan.options.ready_file
+            && !taken.as_deref().is_some_and(is_kept)
+        {
             remove_left(path)?;
         }
         Ok(())
@@ -84,7 +106,14 @@ impl Opened {
     }
 
     /// Everything goes to the running service.
-    pub fn parts(&mut self, plan: Plan, waiting: Waiting, sockets: Sockets) -> Parts {
+    pub fn parts(
+        &mut self,
+        plan: Plan,
+        waiting: Waiting,
+        sockets: Sockets,
+        generation: u32,
+        promotion: Option<Promotion>,
+    ) -> Parts {
         let log = self.log().clone();
         let waiting = Waiting {
             shell: self.shell.take(),
@@ -107,6 +136,8 @@ impl Opened {
             activation: plan.activation,
             options: plan.options,
             reloads: plan.manifest.reloads,
+            generation,
+            promotion,
         }
     }
 
@@ -121,6 +152,9 @@ impl Opened {
     /// The end of one that does not: its error is told to everyone who may be looking.
     pub fn last_word(mut self, error: &Error) -> Exit {
         let exit = error.exit();
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.failed(error);
+        }
         if let Some(shared) = self.shared.take() {
             shared.told.failed(error);
             self.shell = shared.told.shell();
@@ -153,13 +187,14 @@ impl Opened {
 
 /// The log. Where nobody asked for one in particular, a daemon that is about to lose its standard error has syslog's, and one
 /// whose standard error somebody sent to `/dev/null` is taken at that word.
-fn open_log(name: &str, plan: &Plan) -> Result<Log, LogError> {
-    let open = |target| Log::open(target, &plan.activation, name, plan.options.log_level);
+fn open_log(name: &str, plan: &Plan, stderr: BorrowedFd<'_>) -> Result<Log, LogError> {
+    let level = plan.options.log_level;
+    let open = |target| Log::open_for(target, &plan.activation, name, level, stderr);
     if plan.options.log != LogTarget::Auto {
         return open(plan.options.log.clone());
     }
     // A file somebody sent it to is kept too.
-    let is_kept = || descriptor::kind(std::io::stderr()).is_ok_and(|kind| kind == Kind::File);
+    let is_kept = || descriptor::kind(stderr).is_ok_and(|kind| kind == Kind::File);
     if plan.detach.is_none() || plan.options.stderr || is_kept() {
         return match open(LogTarget::Auto) {
             Err(LogError::Nowhere { .. }) => open(LogTarget::Human),

@@ -171,8 +171,10 @@ fn is_kept() -> bool {
 
 impl Plan {
     /// How long the manager lets the service be silent, if it is told of its health at all.
-    pub fn watchdog(&self) -> Option<std::time::Duration> {
-        let interval = self.activation.watchdog();
+    /// What is told for the process before this one is meant for whoever takes its place.
+    pub fn watchdog(&self, before: Option<u32>) -> Option<std::time::Duration> {
+        let told = before.and_then(|pid| self.activation.watchdog_of(pid));
+        let interval = self.activation.watchdog().or(told);
         interval.filter(|_| self.options.watchdog)
     }
 
@@ -188,9 +190,9 @@ impl Plan {
         ))
     }
 
-    /// Those who wait for ready, but for the file.
-    pub fn waiting(&self) -> Result<Waiting> {
-        let descriptor = match self.options.notify_fd {
+    /// Those who wait for ready, but for the file. Who gave the first process of the daemon a descriptor has heard of it by then.
+    pub fn waiting(&self, is_first: bool) -> Result<Waiting> {
+        let descriptor = match self.options.notify_fd.filter(|_| is_first) {
             None => None,
             Some(number) => {
                 let taken = eudaemon_sys::hand::take_one(number);

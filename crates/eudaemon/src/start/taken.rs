@@ -1,0 +1,87 @@
+//! What this process takes over from the one whose place it takes, until it is promoted.
+
+use super::doors::Doors;
+use super::prepare::Plan;
+use crate::handover::{Contents, Handover};
+use crate::pidfile::Pidfile;
+use crate::promotion::{Predecessor, Promotion, Waits};
+use crate::sockets::{Made, Sockets};
+use crate::{Context, Result};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub predecessor: Predecessor,
+    pub handover: Handover,
+    files: Vec<Arc<Made>>,
+    stderr: Option<OwnedFd>,
+    pidfile: Option<Pidfile>,
+    other_pidfile: Option<Pidfile>,
+    ready_file: Option<PathBuf>,
+    /// The doors, until they are asked for.
+    pub control: Option<(PathBuf, OwnedFd)>,
+    pub debug: Option<(Option<PathBuf>, OwnedFd)>,
+}
+
+impl Taken {
+    /// What was given, apart from the sockets.
+    pub fn of(predecessor: Predecessor, mut given: Contents) -> Result<(Taken, Sockets)> {
+        let attempt = || "unable to read the state of the process before this one";
+        let handover = given.handover().during(attempt)?;
+        let (sockets, files) = given.sockets();
+        let pidfile = given.pidfile.take();
+        let taken = Taken {
+            predecessor,
+            handover,
+            files,
+            stderr: given.stderr.take(),
+            // Whose it will be is seen later. One that is no more what it was is nobody's.
+            pidfile: None,
+            other_pidfile: pidfile.and_then(|(path, lock)| Pidfile::adopt(&path, lock)),
+            ready_file: given.ready_file.take(),
+            control: given.control.take(),
+            debug: given.debug.take(),
+        };
+        Ok((taken, sockets))
+    }
+
+    /// What will be standard error. Until then it is a pipe to the old process.
+    pub fn stderr(&self) -> Option<BorrowedFd<'_>> {
+        self.stderr.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether the PID file of this path is the one that was handed over: it is this process's from the promotion on then.
+    pub fn has_pidfile(&mut self, path: &Path) -> bool {
+        let is_it =
+            |of: &mut Pidfile| std::path::absolute(path).is_ok_and(|path| path == of.path());
+        if self.pidfile.is_none() {
+            self.pidfile = self.other_pidfile.take_if(is_it);
+        }
+        self.pidfile.is_some()
+    }
+
+    /// Whether the readiness file of this path, from where the service will be locked in, says that the old process is ready.
+    pub fn has_ready_file(&self, path: &Path) -> bool {
+        self.ready_file.as_deref() == Some(path)
+    }
+
+    /// What is done at the promotion.
+    pub fn promotion(self, doors: Doors, plan: &Plan, ready_file: Option<&Path>) -> Promotion {
+        let other = self.ready_file.filter(|old| ready_file != Some(old));
+        Promotion {
+            waits: Mutex::new(Some(Waits {
+                doors,
+                pidfile: self.pidfile,
+                other_pidfile: self.other_pidfile,
+                other_ready_file: other,
+                stderr: self.stderr,
+                watchdog: plan.watchdog(self.predecessor.pid()),
+                files: self.files,
+            })),
+            predecessor: self.predecessor,
+        }
+    }
+}

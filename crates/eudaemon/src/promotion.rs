@@ -51,9 +51,9 @@ pub(crate) struct Promotion {
 #[derive(Debug)]
 pub(crate) struct Waits {
     pub doors: Doors,
-    /// The PID file, and one that this process has under another name, or not at all.
     pub pidfile: Option<Pidfile>,
-    pub other_pidfile: Option<Pidfile>,
+    /// The PID file of the old process, if this one has another or none.
+    pub other_pidfile: Option<(PathBuf, OwnedFd)>,
     /// The readiness file of the old process, if this one has another or none.
     pub other_ready_file: Option<PathBuf>,
     pub stderr: Option<OwnedFd>,
@@ -210,7 +210,8 @@ impl Shared {
             self.told.own(pidfile);
         }
         // Nobody else will remove them.
-        if let Some(mut other) = waits.other_pidfile
+        if let Some((path, lock)) = waits.other_pidfile
+            && let Some(mut other) = Pidfile::adopt(&path, lock)
             && let Err(error) = other.rewrite().and_then(|()| other.remove())
         {
             fails("the PID file of the process before", &Error::from(error));

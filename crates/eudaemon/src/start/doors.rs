@@ -53,7 +53,7 @@ fn of_options(error: std::io::Error) -> Error {
 }
 
 impl Doors {
-    pub fn open(options: &Options, mut taken: Option<&mut Taken>) -> Result<Doors> {
+    pub(super) fn open(options: &Options, mut taken: Option<&mut Taken>) -> Result<Doors> {
         let mut other = Vec::new();
         let given = taken.as_mut().and_then(|taken| taken.control.take());
         let control = match &options.control {

@@ -1,4 +1,8 @@
 //! What this process takes over from the one whose place it takes, until it is promoted.
+//!
+//! The old process has fewer rights than this one at its start, and may be somebody else's by now. So until this one has given up as
+//! many, a path that was given is only compared with one that was asked for here; and what is not asked for here waits for the promotion,
+//! which is behind that.
 
 use super::doors::Doors;
 use super::prepare::Plan;
@@ -19,7 +23,7 @@ pub(super) struct Taken {
     files: Vec<Arc<Made>>,
     stderr: Option<OwnedFd>,
     pidfile: Option<Pidfile>,
-    other_pidfile: Option<Pidfile>,
+    other_pidfile: Option<(PathBuf, OwnedFd)>,
     ready_file: Option<PathBuf>,
     /// The doors, until they are asked for.
     pub control: Option<(PathBuf, OwnedFd)>,
@@ -32,15 +36,13 @@ impl Taken {
         let attempt = || "unable to read the state of the process before this one";
         let handover = given.handover().during(attempt)?;
         let (sockets, files) = given.sockets();
-        let pidfile = given.pidfile.take();
         let taken = Taken {
             predecessor,
             handover,
             files,
             stderr: given.stderr.take(),
-            // Whose it will be is seen later. One that is no more what it was is nobody's.
             pidfile: None,
-            other_pidfile: pidfile.and_then(|(path, lock)| Pidfile::adopt(&path, lock)),
+            other_pidfile: given.pidfile.take(),
             ready_file: given.ready_file.take(),
             control: given.control.take(),
             debug: given.debug.take(),
@@ -55,10 +57,11 @@ impl Taken {
 
     /// Whether the PID file of this path is the one that was handed over: it is this process's from the promotion on then.
     pub fn has_pidfile(&mut self, path: &Path) -> bool {
-        let is_it =
-            |of: &mut Pidfile| std::path::absolute(path).is_ok_and(|path| path == of.path());
-        if self.pidfile.is_none() {
-            self.pidfile = self.other_pidfile.take_if(is_it);
+        let is_it = |given: &mut (PathBuf, OwnedFd)| {
+            std::path::absolute(path).is_ok_and(|path| path == given.0)
+        };
+        if let Some((path, lock)) = self.other_pidfile.take_if(is_it) {
+            self.pidfile = Pidfile::adopt(&path, lock);
         }
         self.pidfile.is_some()
     }

@@ -41,8 +41,8 @@ pub use connection::{Connection, Peer};
 pub use error::SocketError;
 pub use filter::{Filter, is};
 pub use generation::Generation;
-pub(crate) use set::{Active, Origin};
 pub use set::{Described, Export, Sockets};
+pub(crate) use table::{Active, Origin};
 
 use eudaemon_sys::bind;
 use eudaemon_sys::bind::queue::Room;

@@ -3,6 +3,7 @@ use eudaemon_core::address::Kind;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 fn fd() -> OwnedFd {
     File::open("/dev/null").expect("/dev/null").into()

@@ -227,6 +227,8 @@ fn read(address: rustix::net::SocketAddrAny, ip: bool) -> io::Result<Local> {
     }
     let address = SocketAddrUnix::try_from(address)?;
     Ok(match (address.abstract_name(), address.path_bytes()) {
+        // What has no name at all is told as one of no bytes by some kernels' answers.
+        (Some([]), _) => Local::Unnamed,
         (Some(name), _) => Local::Abstract(name.to_vec()),
         (None, Some(path)) => Local::Path(path.strip_suffix(&[0]).unwrap_or(path).to_vec()),
         (None, None) => Local::Unnamed,

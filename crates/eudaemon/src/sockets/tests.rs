@@ -8,6 +8,7 @@ use eudaemon_core::listen::UNKNOWN;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 fn none() -> Sockets {
     Sockets::of(Inherited::default())
@@ -137,9 +138,10 @@ fn an_address_is_of_the_kind_that_was_asked_for() {
         bind("tcp:localhost:80"),
         "unable to listen at \"tcp:localhost:80\""
     );
+    assert_eq!(bind("vsock::80"), "vsock::80 is not a listening TCP socket");
     assert_eq!(
-        bind("vsock::80"),
-        "vsock::80 cannot be bound here, only handed over"
+        bind("fifo:/run/x"),
+        "fifo:/run/x is not a listening TCP socket"
     );
 }
 
@@ -185,4 +187,90 @@ fn a_port_is_bound_again_and_shared_only_if_asked() {
             .admits(bind(&address, false).unwrap())
             .unwrap()
     );
+}
+
+/// By its own name, or by the name or the number that somebody else writes into an address; never bound.
+#[test]
+fn what_is_inherited_is_had_by_its_address_too() {
+    let (first, second) = (tcp(), tcp());
+    let port = |fd: &OwnedFd| {
+        let listener = TcpListener::from(fd.try_clone().unwrap());
+        listener.local_addr().unwrap().port()
+    };
+    let (one, two) = (port(&first), port(&second));
+    let sockets = made(vec![("db", udp()), ("http", first), ("https", second)]);
+    let get = |address: &str| {
+        let listener = sockets.get("web").or_bind(address).tcp_listener()?;
+        Ok::<_, SocketError>(listener.local_addr().unwrap().port())
+    };
+    let error = get("inherit:db").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "what was handed over as db is udp4, not (TCP and listening)"
+    );
+    let error = get("fd:3").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "what was handed over as fd:3 is udp4, not (TCP and listening)"
+    );
+    assert_eq!(get("fd:5").unwrap(), two);
+    assert_eq!(get("inherit:http").unwrap(), one);
+    assert!(matches!(
+        get("inherit:http"),
+        Err(SocketError::Missing { .. })
+    ));
+    assert_eq!(sockets.names(), ["db"]);
+    // It is opened, and by this process.
+    let own: Vec<OwnedFd> = (0..4).map(|_| tcp()).collect();
+    let number = own.iter().map(AsRawFd::as_raw_fd).max().unwrap();
+    let error = get(&format!("fd:{number}")).unwrap_err();
+    assert!(matches!(error, SocketError::Bind { .. }), "{error}");
+    assert_eq!(error.exit(), Exit::NoPermission);
+    // Once claimed it is served under the name that was asked for.
+    let held = sockets.get("udp").or_bind("inherit:db").udp_socket();
+    let names: Vec<String> = (sockets.active().unwrap().into_iter())
+        .map(|one| one.name)
+        .collect();
+    assert_eq!(names, ["udp"]);
+    drop(held);
+}
+
+#[test]
+fn the_one_connection_is_named_or_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let connection = || listener.accept().unwrap().0.into();
+    let both = made(vec![("web", tcp()), ("connection", connection())]);
+    let found = both.connection().unwrap().unwrap();
+    assert_eq!(found.kind(), crate::inherited::Kind::Tcp4);
+    let peer = Peer::Ip(client.local_addr().unwrap());
+    assert_eq!(found.peer(), Some(&peer));
+    assert_eq!(peer.to_string(), client.local_addr().unwrap().to_string());
+    // It is taken, and nobody has a copy: its end is the client's.
+    assert!(both.connection().unwrap().is_none());
+    assert_eq!(both.names(), ["web"]);
+    assert!(both.active().unwrap().is_empty());
+    drop(found.tcp().unwrap());
+    client
+        .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+        .unwrap();
+    assert_eq!(std::io::Read::read(&mut &client, &mut [0]).unwrap(), 0);
+    // The only one, whatever its name.
+    let (one, _other) = UnixStream::pair().unwrap();
+    let alone = made(vec![("web", one.into())]);
+    let found = alone.connection().unwrap().unwrap();
+    assert_eq!(found.peer(), Some(&Peer::Unnamed));
+    let error = found.tcp().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "what was handed over as connection is unix-stream, not TCP"
+    );
+    // A listener is none, nor is one of several that is not named so; and what is named so has to be one.
+    assert!(made(vec![("web", tcp())]).connection().unwrap().is_none());
+    let (one, two) = UnixStream::pair().unwrap();
+    let several = made(vec![("a", one.into()), ("b", two.into())]);
+    assert!(several.connection().unwrap().is_none());
+    let wrong = made(vec![("connection", tcp())]).connection().unwrap_err();
+    assert!(matches!(wrong, SocketError::Unfit { .. }), "{wrong}");
+    assert!(none().connection().unwrap().is_none());
 }

@@ -6,7 +6,11 @@
 )]
 
 mod filters;
+mod kinds;
+mod options;
 mod paths;
+#[cfg(feature = "tokio")]
+mod runtime;
 
 use eudaemon::inherited::Inherited;
 use eudaemon::sockets::{Sockets, Want};

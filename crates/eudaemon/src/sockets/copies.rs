@@ -135,7 +135,7 @@ fn the_order_is_that_in_which_they_came() {
     let sockets = Sockets::of(Inherited::made(
         names.iter().map(|name| (*name, tcp())).collect(),
     ));
-    let of = |one: &set::Active| {
+    let of = |one: &super::table::Active| {
         let listener = TcpListener::from(one.fd.try_clone().unwrap());
         (one.name.clone(), listener.local_addr().unwrap().port())
     };

@@ -37,6 +37,7 @@ pub mod pprof;
 pub mod pressure;
 pub mod privilege;
 pub mod redact;
+pub mod replacement;
 pub mod scan;
 pub mod search;
 pub mod status;

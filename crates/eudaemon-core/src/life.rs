@@ -7,11 +7,20 @@
 //! - **Reloading**: reloading was said and the service is at it. One more reload may be owed; ten more are one.
 //! - **Stopping**: stopping was said, the service was told, and it has until the deadline. Nothing but the end follows: a
 //!   reload is refused, and ready is not said any more (systemd would ignore it: from v259 on, stopping is final).
+//! - **Replacing**: another process of the program is being started in the place of this one, which serves on. A reload that is
+//!   asked for now is owed, by this process if it stays and by the other one if it comes. A stop has the other one given up first,
+//!   for nobody is to be left: it begins when that is over. One more replacement is refused, here as in every state but Serving.
+//! - **Draining**: the other process is the service now. Nothing is said any more. This one was told to stop, and has as long
+//!   as for any stop; what it leaves with then is no failure. A signal that comes now is meant for both processes, as a
+//!   manager's stop is, and only the second one means at once.
 //! - **Leaving**: the end was ordered without waiting for the service: a second signal that is no echo of the first, or the
 //!   deadline. A third signal, no echo either, is for a process that cannot even leave: it aborts.
 //!
-//! There is no way back from Stopping or Leaving. A service whose `run` returns is at its end in every state, and the end
+//! There is no way back from Stopping, Draining or Leaving. A service whose `run` returns is at its end in every state, and the end
 //! is not this machine's business.
+
+#[cfg(test)]
+mod tests;
 
 use crate::time::Mono;
 use alloc::vec::Vec;
@@ -35,6 +44,20 @@ pub enum State {
     Reloading {
         /// And another is owed.
         owed: bool,
+    },
+    /// About to be replaced.
+    Replacing {
+        /// A reload is owed.
+        owed: bool,
+        /// A stop is owed, since then.
+        stop: Option<Mono>,
+    },
+    /// Replaced, and at its orderly end.
+    Draining {
+        /// A signal to stop came then.
+        since: Option<Mono>,
+        /// Until then.
+        deadline: Mono,
     },
     /// At its orderly end.
     Stopping {
@@ -70,6 +93,12 @@ pub enum Event {
     Reload,
     /// The reload is over, well or not.
     Reloaded,
+    /// It is to be replaced by another process.
+    Replace,
+    /// The other process is the service now.
+    Replaced,
+    /// There is no other process: it did not come to serve, or was given up.
+    NotReplaced,
     /// Time passes.
     Tick,
 }
@@ -89,6 +118,16 @@ pub enum Effect {
     Stop,
     /// Whoever asked for a reload is told that there will be none.
     RefuseReload,
+    /// Begin the replacement.
+    BeginReplacement,
+    /// Whoever asked for a replacement is told that there will be none.
+    RefuseReplacement,
+    /// Give up the replacement that is under way, if it is not too late.
+    GiveUpReplacement,
+    /// Tell the other process, which is the service now, to reload: it may have read its configuration before that was asked.
+    PassReload,
+    /// Tell the other process, which is the service now, to stop.
+    PassStop,
     /// End the process, orderly as far as that needs nobody's help.
     Leave(Why),
     /// End the process on the spot.
@@ -102,6 +141,8 @@ pub enum Why {
     Signal,
     /// The orderly stop took too long.
     Deadline,
+    /// It was replaced, and whoever was left to be served had the time there was.
+    Drained,
 }
 
 /// One daemon.
@@ -131,9 +172,10 @@ impl Life {
     #[must_use]
     pub const fn deadline(&self) -> Option<Mono> {
         match self.state {
-            State::Stopping { deadline, .. } => Some(deadline),
+            State::Stopping { deadline, .. } | State::Draining { deadline, .. } => Some(deadline),
             State::Starting { .. }
             | State::Serving
+            | State::Replacing { .. }
             | State::Reloading { .. }
             | State::Leaving { .. } => None,
         }
@@ -147,18 +189,20 @@ impl Life {
     }
 
     fn next(&self, now: Mono, event: Event) -> (State, &'static [Effect]) {
-        use Effect::{
-            Abort, Leave, RefuseReload, Reload, SayReady, SayReloading, SayStopping, Stop,
-        };
-        const BEGIN: &[Effect] = &[SayReloading, Reload];
-        let stopping = State::Stopping {
-            since: now,
-            deadline: now + self.patience,
-        };
-        let leaving = State::Leaving { since: now };
+        match event {
+            Event::Ready | Event::Reload | Event::Reloaded => self.served(event),
+            Event::Replace | Event::Replaced | Event::NotReplaced => self.replaced(now, event),
+            Event::Stop(_) | Event::Tick => self.ended(now, event),
+        }
+    }
+
+    /// Ready and reloads.
+    fn served(&self, event: Event) -> (State, &'static [Effect]) {
+        use Effect::{RefuseReload, Reload, SayReady, SayReloading};
         match (self.state, event) {
             (State::Starting { owed: false }, Event::Ready) => (State::Serving, &[SayReady]),
-            (State::Starting { owed: true }, Event::Ready) => (
+            (State::Starting { owed: true }, Event::Ready)
+            | (State::Reloading { owed: true }, Event::Reloaded) => (
                 State::Reloading { owed: false },
                 &[SayReady, SayReloading, Reload],
             ),
@@ -166,168 +210,125 @@ impl Life {
             (State::Serving, Event::Reload) => (State::Reloading { owed: false }, BEGIN),
             (State::Reloading { .. }, Event::Reload) => (State::Reloading { owed: true }, &[]),
             (State::Reloading { owed: false }, Event::Reloaded) => (State::Serving, &[SayReady]),
-            (State::Reloading { owed: true }, Event::Reloaded) => (
-                State::Reloading { owed: false },
-                &[SayReady, SayReloading, Reload],
+            (State::Replacing { stop, .. }, Event::Reload) => {
+                (State::Replacing { owed: true, stop }, &[])
+            }
+            (
+                state @ (State::Draining { .. } | State::Stopping { .. } | State::Leaving { .. }),
+                Event::Reload,
+            ) => (state, &[RefuseReload]),
+            // Said twice, or too late.
+            (state, _) => (state, &[]),
+        }
+    }
+
+    /// Another process in the place of this one.
+    fn replaced(&self, now: Mono, event: Event) -> (State, &'static [Effect]) {
+        use Effect::{BeginReplacement, PassReload, PassStop, RefuseReplacement, Stop};
+        let draining = |since| State::Draining {
+            since,
+            deadline: now + self.patience,
+        };
+        match (self.state, event) {
+            (State::Serving, Event::Replace) => (
+                State::Replacing {
+                    owed: false,
+                    stop: None,
+                },
+                &[BeginReplacement],
             ),
+            (state, Event::Replace) => (state, &[RefuseReplacement]),
+            (State::Replacing { owed, stop }, Event::Replaced) => {
+                let passed: &[Effect] = match (owed, stop) {
+                    (_, Some(_)) => &[PassStop, Stop],
+                    (true, None) => &[PassReload, Stop],
+                    (false, None) => &[Stop],
+                };
+                (draining(stop), passed)
+            }
+            (
+                State::Replacing {
+                    stop: Some(since), ..
+                },
+                Event::NotReplaced,
+            ) => self.stopping(now, since),
+            (
+                State::Replacing {
+                    owed: true,
+                    stop: None,
+                },
+                Event::NotReplaced,
+            ) => (State::Reloading { owed: false }, BEGIN),
+            (
+                State::Replacing {
+                    owed: false,
+                    stop: None,
+                },
+                Event::NotReplaced,
+            ) => (State::Serving, &[]),
+            // Of a replacement that this process has left behind.
+            (state, _) => (state, &[]),
+        }
+    }
+
+    /// The end.
+    fn ended(&self, now: Mono, event: Event) -> (State, &'static [Effect]) {
+        use Effect::{Abort, GiveUpReplacement, Leave};
+        let leaving = State::Leaving { since: now };
+        let is_second = |since: Mono| now.since(since) >= ECHO;
+        match (self.state, event) {
             (
                 State::Starting { .. } | State::Serving | State::Reloading { .. },
                 Event::Stop(Asker::Signal | Asker::Request),
-            ) => (stopping, &[SayStopping, Stop]),
-
-            (State::Stopping { since, .. }, Event::Stop(Asker::Signal))
-                if now.since(since) >= ECHO =>
-            {
-                (leaving, &[Leave(Why::Signal)])
+            ) => self.stopping(now, now),
+            (State::Replacing { owed, stop: None }, Event::Stop(_)) => {
+                let stop = Some(now);
+                (State::Replacing { owed, stop }, &[GiveUpReplacement])
+            }
+            (
+                State::Replacing {
+                    stop: Some(since), ..
+                }
+                | State::Stopping { since, .. },
+                Event::Stop(Asker::Signal),
+            ) if is_second(since) => (leaving, &[Leave(Why::Signal)]),
+            (
+                State::Draining {
+                    since: Some(since), ..
+                },
+                Event::Stop(Asker::Signal),
+            ) if is_second(since) => (leaving, &[Leave(Why::Drained)]),
+            (
+                State::Draining {
+                    since: None,
+                    deadline,
+                },
+                Event::Stop(Asker::Signal),
+            ) => {
+                let since = Some(now);
+                (State::Draining { since, deadline }, &[])
             }
             (State::Stopping { deadline, .. }, Event::Tick) if now >= deadline => {
                 (leaving, &[Leave(Why::Deadline)])
             }
-            (state @ State::Leaving { since }, Event::Stop(Asker::Signal))
-                if now.since(since) >= ECHO =>
-            {
+            (State::Draining { deadline, .. }, Event::Tick) if now >= deadline => {
+                (leaving, &[Leave(Why::Drained)])
+            }
+            (state @ State::Leaving { since }, Event::Stop(Asker::Signal)) if is_second(since) => {
                 (state, &[Abort])
             }
-            (state @ (State::Stopping { .. } | State::Leaving { .. }), Event::Reload) => {
-                (state, &[RefuseReload])
-            }
-
-            // Said twice, or too late.
-            (
-                state @ (State::Serving
-                | State::Reloading { .. }
-                | State::Stopping { .. }
-                | State::Leaving { .. }),
-                Event::Ready,
-            )
-            | (
-                state @ (State::Starting { .. }
-                | State::Serving
-                | State::Stopping { .. }
-                | State::Leaving { .. }),
-                Event::Reloaded,
-            )
-            | (
-                state @ (State::Stopping { .. } | State::Leaving { .. }),
-                Event::Stop(Asker::Signal | Asker::Request),
-            )
-            | (
-                state @ (State::Starting { .. }
-                | State::Serving
-                | State::Reloading { .. }
-                | State::Stopping { .. }
-                | State::Leaving { .. }),
-                Event::Tick,
-            ) => (state, &[]),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::format;
-    use alloc::string::String;
-
-    /// A script: `MILLISECONDS event -> effects`, with a patience of one second.
-    fn check(script: &str) {
-        let mut life = Life::new(Duration::from_secs(1));
-        for line in script
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-        {
-            let (left, right) = line.split_once("->").expect("an arrow");
-            let (at, event) = left.trim().split_once(' ').expect("a time and an event");
-            let now = Mono(0) + Duration::from_millis(at.parse().expect("milliseconds"));
-            let event = match event.trim() {
-                "ready" => Event::Ready,
-                "term" => Event::Stop(Asker::Signal),
-                "request" => Event::Stop(Asker::Request),
-                "hup" => Event::Reload,
-                "reloaded" => Event::Reloaded,
-                "tick" => Event::Tick,
-                other => panic!("{other}?"),
-            };
-            let done: Vec<String> = life
-                .step(now, event)
-                .into_iter()
-                .map(|effect| match effect {
-                    Effect::SayReady => "READY".into(),
-                    Effect::SayReloading => "RELOADING".into(),
-                    Effect::SayStopping => "STOPPING".into(),
-                    Effect::Reload => "reload".into(),
-                    Effect::Stop => "stop".into(),
-                    Effect::RefuseReload => "refuse".into(),
-                    Effect::Leave(why) => format!("leave:{why:?}"),
-                    Effect::Abort => "abort".into(),
-                })
-                .collect();
-            assert_eq!(done.join(" "), right.trim(), "{line}");
+            // An echo, a request once more, or a time that has not come.
+            (state, _) => (state, &[]),
         }
     }
 
-    #[test]
-    fn an_ordinary_life() {
-        check(
-            "0 ready -> READY
-             1 ready ->
-             5 hup -> RELOADING reload
-             6 reloaded -> READY
-             7 reloaded ->
-             9 term -> STOPPING stop
-             1008 tick ->
-             1009 tick -> leave:Deadline",
-        );
-    }
-
-    #[test]
-    fn ten_reloads_at_once_are_two() {
-        check(
-            "0 hup ->
-             0 hup ->
-             1 ready -> READY RELOADING reload
-             2 hup ->
-             2 hup ->
-             2 hup ->
-             3 reloaded -> READY RELOADING reload
-             4 reloaded -> READY",
-        );
-    }
-
-    #[test]
-    fn a_second_signal_means_now_and_a_third_means_it() {
-        check(
-            "0 ready -> READY
-             1 term -> STOPPING stop
-             2 request ->
-             200 term ->
-             201 term -> leave:Signal
-             204 hup -> refuse
-             400 term ->
-             401 term -> abort
-             402 term -> abort",
-        );
-        check(
-            "0 request -> STOPPING stop
-             1 request ->
-             202 term -> leave:Signal",
-        );
-    }
-
-    #[test]
-    fn stopping_is_final() {
-        check(
-            "0 term -> STOPPING stop
-             1 ready ->
-             2 hup -> refuse
-             3 reloaded ->",
-        );
-        check(
-            "0 ready -> READY
-             1 hup -> RELOADING reload
-             2 term -> STOPPING stop
-             3 reloaded ->",
-        );
+    /// The orderly end, which was asked for at `since`.
+    fn stopping(&self, now: Mono, since: Mono) -> (State, &'static [Effect]) {
+        let deadline = now + self.patience;
+        let state = State::Stopping { since, deadline };
+        (state, &[Effect::SayStopping, Effect::Stop])
     }
 }
+
+/// How a reload begins.
+const BEGIN: &[Effect] = &[Effect::SayReloading, Effect::Reload];

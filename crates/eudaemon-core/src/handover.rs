@@ -6,7 +6,7 @@
 //! says how many. In order:
 //!
 //! ```text
-//! old to new   Item*  End            and once the new one is promoted   Promoted  Client*  Done
+//! old to new   Item*  End            and once the new one is promoted   Promoted  Reload? Stop?  Client*  Done
 //! new to old   Ready  or  Failed     instead of everything, from one that does not speak this version   Unable
 //! ```
 //!
@@ -44,6 +44,8 @@ const END: u8 = 2;
 const PROMOTED: u8 = 3;
 const CLIENT: u8 = 4;
 const DONE: u8 = 5;
+const RELOAD: u8 = 6;
+const STOP: u8 = 7;
 const READY: u8 = 16;
 const FAILED: u8 = 17;
 /// In every version.
@@ -72,6 +74,11 @@ pub enum Given {
     },
     /// The manager has been told: the new process is the main one, and what belongs to one alone is its own from here on.
     Promoted,
+    /// The service is to reload: the old process was asked while it was being replaced, and the new one may have read its
+    /// configuration before.
+    Reload,
+    /// The service is to stop: the old process was asked when it was too late to give up the new one.
+    Stop,
     /// Somebody who is connected to the control socket, with the connection.
     Client {
         /// What was heard and not answered yet.
@@ -219,7 +226,7 @@ impl Given {
         match self {
             Given::Item(item) => item.descriptors(),
             Given::Client { .. } => 1,
-            Given::End { .. } | Given::Promoted | Given::Done => 0,
+            Given::End { .. } | Given::Promoted | Given::Reload | Given::Stop | Given::Done => 0,
         }
     }
 
@@ -240,6 +247,8 @@ impl Given {
                 out.extend_from_slice(&items.to_le_bytes());
             }
             Given::Promoted => out.push(PROMOTED),
+            Given::Reload => out.push(RELOAD),
+            Given::Stop => out.push(STOP),
             Given::Client { heard, json } => {
                 out.extend_from_slice(&[CLIENT, u8::from(*json)]);
                 put_text(&mut out, heard)?;
@@ -266,6 +275,8 @@ impl Given {
                 items: fields.number()?,
             },
             PROMOTED => Given::Promoted,
+            RELOAD => Given::Reload,
+            STOP => Given::Stop,
             CLIENT => Given::Client {
                 json: fields.flag()?,
                 heard: fields.bytes()?,

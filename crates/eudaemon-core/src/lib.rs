@@ -40,6 +40,7 @@ pub mod redact;
 pub mod replacement;
 pub mod scan;
 pub mod search;
+pub mod spawner;
 pub mod status;
 pub mod supervise;
 pub mod svlogd;

@@ -143,24 +143,19 @@ pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     Some(out)
 }
 
-/// Room for a process id in an environment that was made before there is a process: `NAME=`, and then zeros. The process
-/// writes its own number over them; see [`write_pid`].
+/// Room for a process id in an environment that was made before there is a process: what stands before it, zeros, and what
+/// stands behind it. The process writes its own number over the zeros; see [`write_pid`].
 #[must_use]
-pub fn room_for_pid(variable: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(variable.len() + 1 + PID_DIGITS);
-    out.extend_from_slice(variable.as_bytes());
-    out.push(b'=');
-    out.extend_from_slice(&[0; PID_DIGITS]);
-    out
+pub fn room_for_pid(before: &str, behind: &str) -> Vec<u8> {
+    [before.as_bytes(), &[0; PID_DIGITS], behind.as_bytes()].concat()
 }
 
 /// Digits of the largest process id, 4194304, with some to spare: a `pid_t` has ten.
 const PID_DIGITS: usize = 10;
 
-/// Writes a process id into such room, up to a final zero byte that was beyond it. Without an allocation: it is called between
-/// fork and exec.
+/// Writes a process id into such room; zeros are left only at the end. Without an allocation: it is called between fork and exec.
 pub fn write_pid(room: &mut [u8], pid: u32) {
-    let Some(start) = room.iter().position(|byte| *byte == b'=') else {
+    let Some(start) = room.iter().position(|byte| *byte == 0) else {
         return;
     };
     let mut digits = [0; PID_DIGITS];
@@ -174,9 +169,15 @@ pub fn write_pid(room: &mut [u8], pid: u32) {
             break;
         }
     }
-    for (place, digit) in room.iter_mut().skip(start + 1).zip(digits[from..].iter()) {
-        *place = *digit;
+    let digits = &digits[from..];
+    let behind = start + PID_DIGITS;
+    if behind > room.len() {
+        return;
     }
+    room[start..start + digits.len()].copy_from_slice(digits);
+    room.copy_within(behind.., start + digits.len());
+    let end = room.len() - (PID_DIGITS - digits.len());
+    room[end..].fill(0);
 }
 
 impl fmt::Display for Wrong {
@@ -292,10 +293,12 @@ mod tests {
         assert_eq!(read(variables, 7, None).unwrap(), ["http", "", "a b"]);
         assert_eq!((names(["a:b"]), names(["\n"])), (None, None));
         for pid in [0, 7, 4_194_304, u32::MAX] {
-            let mut room = room_for_pid("LISTEN_PID");
-            write_pid(&mut room, pid);
-            let text = core::str::from_utf8(&room).unwrap().trim_end_matches('\0');
-            assert_eq!(text, alloc::format!("LISTEN_PID={pid}"));
+            for behind in ["", ":3", ":behind, and longer than the number"] {
+                let mut room = room_for_pid("LISTEN_PID=", behind);
+                write_pid(&mut room, pid);
+                let text = core::str::from_utf8(&room).unwrap().trim_end_matches('\0');
+                assert_eq!(text, alloc::format!("LISTEN_PID={pid}{behind}"));
+            }
         }
     }
 }

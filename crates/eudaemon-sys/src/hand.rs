@@ -111,6 +111,8 @@ pub struct Handed {
     pub environment: Vec<(OsString, OsString)>,
     /// The variables whose value is its own process id, as `LISTEN_PID`.
     pub own_pid: Vec<&'static str>,
+    /// More of its environment, with its own process id between the two pieces of each.
+    pub around_pid: Vec<(String, String)>,
     /// The descriptors it finds from 3 on.
     pub fds: Vec<OwnedFd>,
     /// What it is called, if that is not its path.
@@ -139,9 +141,11 @@ pub fn start(mut command: Command, handed: Handed) -> io::Result<Child> {
     let files = candidates(command.get_program(), path.map(|(_, value)| value)).map_err(nul)?;
     let mut strings = Vec::new();
     let mut pids = Vec::new();
-    for name in handed.own_pid {
+    let plain = handed.own_pid.iter();
+    let plain = plain.map(|name| (format!("{name}="), String::new()));
+    for (before, behind) in plain.chain(handed.around_pid) {
         pids.push(strings.len());
-        let mut room = room_for_pid(name);
+        let mut room = room_for_pid(&before, &behind);
         room.push(0);
         strings.push(room);
     }

@@ -43,6 +43,7 @@ pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod spawner;
 pub mod start;
 pub mod title;
 pub mod wake;

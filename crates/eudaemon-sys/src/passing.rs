@@ -121,6 +121,12 @@ impl From<OwnedFd> for Channel {
     }
 }
 
+impl From<Channel> for OwnedFd {
+    fn from(channel: Channel) -> OwnedFd {
+        channel.0
+    }
+}
+
 /// Rings in another process: a counter that can be waited for. Source: `eventfd(2)`.
 #[derive(Debug)]
 pub struct Bell(OwnedFd);

@@ -501,3 +501,17 @@ pub fn is_set_id() -> bool {
 pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
+
+/// The path this program was executed by, as it was given to `execve(2)`: it may be relative, and a symbolic link. Source:
+/// `getauxval(3)`, AT_EXECFN.
+#[must_use]
+pub fn executed_as() -> Option<std::path::PathBuf> {
+    // SAFETY: it reads what the kernel put on the stack before the program began; 0 means that there is none.
+    let at = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    if at == 0 {
+        return None;
+    }
+    // SAFETY: the kernel put a string with its NUL there, which stays as long as the process (getauxval(3)).
+    let path = unsafe { CStr::from_ptr(at as *const libc::c_char) };
+    Some(OsStr::from_bytes(path.to_bytes()).into())
+}

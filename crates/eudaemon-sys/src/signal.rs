@@ -33,6 +33,44 @@ pub(crate) fn default_all() {
     }
 }
 
+/// Ignores every signal that others send, and not those of a process's own faults. SIGCHLD has its default: who ignores it
+/// cannot wait for a child (`wait(2)`, "NOTES").
+pub(crate) fn ignore_what_others_send() {
+    const KEPT: [libc::c_int; 8] = [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGABRT,
+        libc::SIGTRAP,
+        libc::SIGSYS,
+        libc::SIGCHLD,
+    ];
+    // SIG_IGN, no flags, no restorer, an empty mask; as in `default_all`.
+    let ignored = [libc::SIG_IGN as u64, 0, 0, 0];
+    let default = [0_u64; 4];
+    for number in 1..=libc::SIGRTMAX() {
+        let action = if number == libc::SIGCHLD {
+            &default
+        } else if KEPT.contains(&number) {
+            continue;
+        } else {
+            &ignored
+        };
+        // SAFETY: neither SIG_IGN nor SIG_DFL installs code; the kernel reads at most the four words, of a live local. It refuses
+        // KILL and STOP; that is fine.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                action.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
+    }
+}
+
 /// Sets every disposition to the default and blocks every signal that can be blocked.
 ///
 /// The keeper and the engine read signals instead of handling them; a child inherits default dispositions and is given an

@@ -18,6 +18,8 @@ pub struct Activation {
     words: Vec<OsString>,
     directory: Option<PathBuf>,
     program: Option<PathBuf>,
+    /// The path it was executed by, if that leads to the same file.
+    executed_as: Option<PathBuf>,
     pid: u32,
 }
 
@@ -28,10 +30,12 @@ impl Activation {
         let mut environment = BTreeMap::new();
         // Not collected: that would sort them first, with much code for a few variables.
         environment.extend(std::env::vars_os());
+        let directory = std::env::current_dir().ok();
         Activation {
             environment,
             words: std::env::args_os().collect(),
-            directory: std::env::current_dir().ok(),
+            executed_as: executed_as(directory.as_deref()),
+            directory,
             program: std::env::current_exe().ok(),
             pid: std::process::id(),
         }
@@ -90,6 +94,13 @@ impl Activation {
     #[must_use]
     pub fn program(&self) -> Option<&Path> {
         self.program.as_deref()
+    }
+
+    /// Where the program is looked for when it is started again: at the path it was executed by, as an absolute one, and if that is not to
+    /// be known at [`Activation::program`]. A symbolic link that was changed to lead to another version leads to that one.
+    #[must_use]
+    pub fn program_again(&self) -> Option<&Path> {
+        self.executed_as.as_deref().or(self.program())
     }
 
     /// The process id at the start. A daemon that left its shell has another by now.
@@ -164,6 +175,17 @@ impl Activation {
             Some("1" | "yes" | "true" | "on")
         )
     }
+}
+
+/// The path this program was executed by, if it leads to this program. One that names a descriptor (`fexecve(3)`) means nothing
+/// to another process.
+fn executed_as(directory: Option<&Path>) -> Option<PathBuf> {
+    let path = eudaemon_sys::process::executed_as()?;
+    let path = directory.map_or_else(|| path.clone(), |directory| directory.join(&path));
+    let is_a_descriptor = path.starts_with("/dev/fd") || path.starts_with("/proc");
+    let own = std::fs::File::open("/proc/self/exe").ok()?;
+    let is_own = eudaemon_sys::descriptor::is_at(&own, &path).unwrap_or(false);
+    (path.is_absolute() && is_own && !is_a_descriptor).then_some(path)
 }
 
 #[cfg(test)]

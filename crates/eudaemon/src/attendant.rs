@@ -1,5 +1,6 @@
 //! The library's own thread: it reads signals and keeps time.
 
+use crate::replace;
 use crate::shared::{COLLECTED, Shared};
 use crate::{Context, Error, Result};
 use eudaemon_core::life::{Asker, Event};
@@ -33,7 +34,7 @@ impl Attendant {
         Ok(())
     }
 
-    fn attend(self, service: &Shared) {
+    fn attend(self, service: &Arc<Shared>) {
         if let Some(signal) = self.asked {
             heard(service, signal);
         }
@@ -56,7 +57,7 @@ impl Attendant {
     }
 }
 
-fn heard(shared: &Shared, signal: Signal) {
+fn heard(shared: &Arc<Shared>, signal: Signal) {
     match signal {
         Signal::Term | Signal::Int => shared.happen(Event::Stop(Asker::Signal)),
         Signal::Hup => {
@@ -66,6 +67,8 @@ fn heard(shared: &Shared, signal: Signal) {
             }
             shared.happen(Event::Reload);
         }
+        // The log has its outcome.
+        Signal::Usr2 if shared.replacing.is_offered => replace::ask(shared, Box::new(drop)),
         Signal::Ttin => moved(shared, shared.log.levels().more()),
         Signal::Ttou => moved(shared, shared.log.levels().less()),
         Signal::Quit

@@ -45,6 +45,9 @@ impl Handover {
 }
 
 /// Everything that is handed over.
+///
+/// A service that was taken over by somebody can start the same program with all its first rights and hand it whatever it likes. So
+/// nothing that is in here may decide what is done before those rights are given up again: a path is looked at to be compared with one's own.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// Which process of the daemon the new one is.
@@ -301,7 +304,15 @@ pub(crate) fn receive(line: &Channel) -> io::Result<Contents> {
                 contents.generation = generation;
                 return Ok(contents);
             }
-            Some((Given::End { .. } | Given::Promoted | Given::Client { .. } | Given::Done, _)) => {
+            Some((
+                Given::End { .. }
+                | Given::Promoted
+                | Given::Reload
+                | Given::Stop
+                | Given::Client { .. }
+                | Given::Done,
+                _,
+            )) => {
                 return Err(wrong(Wrong::Value));
             }
             None => return Err(io::ErrorKind::UnexpectedEof.into()),

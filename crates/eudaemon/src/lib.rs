@@ -114,7 +114,7 @@ pub mod error;
 pub mod exit;
 #[cfg(doc)]
 pub mod guide;
-#[allow(dead_code, reason = "its two ends come next")]
+#[allow(dead_code, reason = "the new process's end comes next")]
 pub mod handover;
 pub mod health;
 mod inbox;
@@ -133,6 +133,7 @@ pub mod privileges;
 #[cfg(feature = "profile")]
 pub mod profile;
 mod promotion;
+pub mod replace;
 mod running;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -30,6 +30,8 @@ pub struct Manifest {
     pub chroot: Option<PathBuf>,
     /// Whether it reloads on HUP: a reload then waits for the service's first `wait`, and an installed unit offers it.
     pub reloads: bool,
+    /// Whether SIGUSR2 and the control socket replace the process by a new one of the same program.
+    pub replaces: bool,
     /// How long a hang may last before the manager kills it, in an installed unit.
     pub watchdog: Option<Duration>,
     /// How long an orderly stop may take. Default: 30 s.
@@ -62,6 +64,7 @@ impl Manifest {
             user: None,
             chroot: None,
             reloads: false,
+            replaces: false,
             watchdog: None,
             stop_timeout: Duration::from_secs(30),
             sockets: Vec::new(),
@@ -90,6 +93,14 @@ impl Manifest {
     #[must_use]
     pub fn reloading(mut self) -> Manifest {
         self.reloads = true;
+        self
+    }
+
+    /// The same, of a service that is replaced by a new process of the same program when SIGUSR2, or `replace` on the control socket, asks
+    /// for it: see [`replace`](crate::replace), and there what it means behind a privilege drop.
+    #[must_use]
+    pub fn replacing(mut self) -> Manifest {
+        self.replaces = true;
         self
     }
 

@@ -16,6 +16,7 @@ use crate::sockets::Made;
 use crate::start::Doors;
 use crate::{Activation, Context, Error, Exit, Result, StopSignal};
 use eudaemon_core::handover::{Given, Said};
+use eudaemon_core::life::{Asker, Event};
 use eudaemon_core::words::Pid;
 use eudaemon_sys::clock::mono;
 use eudaemon_sys::passing::Channel;
@@ -245,19 +246,31 @@ impl Shared {
         let shared = Arc::clone(self);
         let line = Arc::clone(&predecessor.line);
         let seat = move || {
-            while let Ok(Some((Given::Client { heard, .. }, fds))) = handover::hear(&line) {
-                let ways = held(&shared.ways).clone();
-                for fd in fds {
-                    if let (Some(ways), Ok(line)) = (&ways, Line::unix(fd)) {
-                        let heard = heard.clone();
-                        ways.seat(Parted { line, heard });
-                    }
+            while let Ok(Some((given, fds))) = handover::hear(&line) {
+                match given {
+                    Given::Client { heard, .. } => shared.seat(&heard, fds),
+                    Given::Reload => shared.happen(Event::Reload),
+                    Given::Stop => shared.happen(Event::Stop(Asker::Request)),
+                    Given::Item(_) | Given::End { .. } | Given::Promoted | Given::Done => return,
                 }
             }
         };
         let thread = std::thread::Builder::new().name("eud-handover".to_owned());
         if let Err(error) = thread.spawn(seat) {
             fails("unable to take over the control socket's clients", &error);
+        }
+    }
+}
+
+impl Shared {
+    /// A client of the control socket comes over.
+    fn seat(&self, heard: &[u8], fds: Vec<OwnedFd>) {
+        let ways = held(&self.ways).clone();
+        for fd in fds {
+            if let (Some(ways), Ok(line)) = (&ways, Line::unix(fd)) {
+                let heard = heard.to_vec();
+                ways.seat(Parted { line, heard });
+            }
         }
     }
 }

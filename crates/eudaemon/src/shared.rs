@@ -1,19 +1,23 @@
 //! What every handle of a running service stands on.
 
+use crate::handover;
 use crate::health::Tasks;
 use crate::health::{Health, Patience, Phase, Say, Watching};
 use crate::inbox::{Inbox, Letter};
 use crate::metrics::Registry;
 use crate::promotion::Promotion;
+use crate::replace::Replacing;
 use crate::running::{Handle, panicked};
 use crate::sockets::Sockets;
 use crate::start::Ways;
 use crate::told::{News, Place, Told};
 use crate::{Activation, Error, Exit, Result, StopSignal};
 use crate::{chroot::Root, logging::Log, options::Options};
+use eudaemon_core::handover::Given;
 use eudaemon_core::life::{Effect, Event, Life, State, Why};
 use eudaemon_core::time::Mono;
 use eudaemon_core::words::Signal;
+use eudaemon_sys::passing::Channel;
 use eudaemon_sys::wake::Wake;
 use std::collections::VecDeque;
 use std::fmt;
@@ -72,6 +76,7 @@ pub(crate) struct Shared {
     /// The ways in from outside, once they are served.
     pub ways: Mutex<Option<Arc<Ways>>>,
     pub watching: Mutex<Option<Watching>>,
+    pub replacing: Replacing,
 }
 
 /// Who waits for a reload, and for the how-manieth.
@@ -104,6 +109,7 @@ pub(crate) struct Parts {
     pub reloads: bool,
     pub generation: u32,
     pub promotion: Option<Promotion>,
+    pub replacing: Replacing,
 }
 
 impl Shared {
@@ -134,6 +140,7 @@ impl Shared {
             promotion: parts.promotion,
             ways: Mutex::new(None),
             watching: Mutex::new(None),
+            replacing: parts.replacing,
         })
     }
 
@@ -175,13 +182,14 @@ impl Shared {
                     effects.extend(life.step(now, Event::Reloaded));
                 }
                 Effect::Reload => {}
-                Effect::Stop => {
-                    self.stop.set(Instant::now() + self.options.stop_timeout);
-                    self.inbox.put(Letter::Stop);
-                    self.reloads.put(Letter::Stop);
-                    self.refused();
-                }
+                Effect::Stop => self.stop(),
                 Effect::RefuseReload => self.refused(),
+                Effect::GiveUpReplacement => self.replacing.give_up(),
+                // Whoever brings these about sees to them.
+                Effect::BeginReplacement
+                | Effect::RefuseReplacement
+                | Effect::PassReload
+                | Effect::PassStop => {}
                 Effect::Leave(why) => self.leave(why),
                 // The process could not leave by itself, so nothing in it can be relied on.
                 Effect::Abort => std::process::abort(),
@@ -193,12 +201,45 @@ impl Shared {
 
     /// Where it is in its life, in a word.
     pub fn state(&self) -> &'static str {
-        match held(&self.life).state() {
-            State::Starting { .. } => "starting",
-            State::Serving => "ready",
-            State::Reloading { .. } => "reloading",
-            State::Stopping { .. } | State::Leaving { .. } => "stopping",
+        word(held(&self.life).state())
+    }
+
+    /// A replacement is about to begin, and `wake` wakes who carries it out. The word for what the service is at, if there can be none.
+    pub fn begin_replacement(&self, wake: &Arc<Wake>) -> Result<(), &'static str> {
+        let mut life = held(&self.life);
+        let doing = word(life.state());
+        let effects = life.step(eudaemon_sys::clock::mono(), Event::Replace);
+        if effects != [Effect::BeginReplacement] {
+            return Err(doing);
         }
+        // Before anybody can ask for a stop.
+        self.replacing.begins(wake);
+        Ok(())
+    }
+
+    /// The process at the other end of this line is the service now, and this one hears that it is to stop. What it was asked
+    /// meanwhile is passed on.
+    pub fn replaced(&self, line: &Arc<Channel>) {
+        let effects = held(&self.life).step(eudaemon_sys::clock::mono(), Event::Replaced);
+        for given in effects.iter().filter_map(passed) {
+            // It is dead, or it hears it.
+            let _ = handover::give(line, &given, &[]);
+        }
+        // Before the service hears of it, and says something in its turn.
+        self.hand_on(Arc::clone(line));
+        self.health.enter(Phase::Stopping);
+        if effects.contains(&Effect::Stop) {
+            self.stop();
+        }
+        self.wake.wake();
+    }
+
+    /// Has the service stop.
+    fn stop(&self) {
+        self.stop.set(Instant::now() + self.options.stop_timeout);
+        self.inbox.put(Letter::Stop);
+        self.reloads.put(Letter::Stop);
+        self.refused();
     }
 
     /// When time itself is an event.
@@ -335,7 +376,8 @@ impl Shared {
     }
 
     pub fn on_signal(&self, signal: Signal, act: Act) -> Result<()> {
-        if !FREE.contains(&signal) {
+        let is_ours = signal == Signal::Usr2 && self.replacing.is_offered;
+        if is_ours || !FREE.contains(&signal) {
             return Err(Error::unsupported(format!(
                 "unable to hand {} to the service: the library keeps it, or does not collect it",
                 signal.name()
@@ -382,13 +424,28 @@ impl Shared {
     fn leave(&self, why: Why) {
         /// How long others have to hear why.
         const WORDS: Duration = Duration::from_secs(2);
-        let words = match why {
-            Why::Signal => "asked to stop a second time: leaving at once".to_owned(),
-            Why::Deadline => format!("not stopped after {:?}: leaving", self.options.stop_timeout),
+        let (words, exit) = match why {
+            Why::Signal => (
+                "asked to stop a second time: leaving at once".to_owned(),
+                Exit::Temporary,
+            ),
+            Why::Deadline => (
+                format!("not stopped after {:?}: leaving", self.options.stop_timeout),
+                Exit::Temporary,
+            ),
+            // The service goes on elsewhere.
+            Why::Drained => (
+                "replaced, and somebody is still connected: leaving".to_owned(),
+                Exit::Done,
+            ),
         };
         let (log, told) = (self.log.clone(), Arc::clone(&self.told));
         let tell = move || {
-            log.error(format_args!("{words}"));
+            if exit == Exit::Done {
+                log.notice(format_args!("{words}"));
+            } else {
+                log.error(format_args!("{words}"));
+            }
             told.status(words);
         };
         let clean = self.told.cleaner();
@@ -403,7 +460,7 @@ impl Shared {
             }
             clean.clean();
             // Not `exit(3)`: what is registered with `atexit(3)` would run beside threads that still work, and may wait for them.
-            eudaemon_sys::detach::leave(Exit::Temporary.code());
+            eudaemon_sys::detach::leave(exit.code());
         };
         let thread = std::thread::Builder::new().name("leave".into());
         if thread.spawn(leave).is_err() {
@@ -451,8 +508,38 @@ impl Shared {
 fn phase(state: State) -> Phase {
     match state {
         State::Starting { .. } => Phase::Starting,
-        State::Serving | State::Reloading { .. } => Phase::Running,
-        State::Stopping { .. } | State::Leaving { .. } => Phase::Stopping,
+        State::Serving | State::Reloading { .. } | State::Replacing { .. } => Phase::Running,
+        State::Draining { .. } | State::Stopping { .. } | State::Leaving { .. } => Phase::Stopping,
+    }
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Starting { .. } => "starting",
+        State::Serving => "ready",
+        State::Reloading { .. } => "reloading",
+        State::Replacing { .. } => "replacing",
+        State::Draining { .. } => "draining",
+        State::Stopping { .. } | State::Leaving { .. } => "stopping",
+    }
+}
+
+/// What is passed on to the process that is the service now.
+fn passed(effect: &Effect) -> Option<Given> {
+    match effect {
+        Effect::PassReload => Some(Given::Reload),
+        Effect::PassStop => Some(Given::Stop),
+        Effect::SayReady
+        | Effect::SayReloading
+        | Effect::SayStopping
+        | Effect::Reload
+        | Effect::Stop
+        | Effect::RefuseReload
+        | Effect::BeginReplacement
+        | Effect::RefuseReplacement
+        | Effect::GiveUpReplacement
+        | Effect::Leave(_)
+        | Effect::Abort => None,
     }
 }
 

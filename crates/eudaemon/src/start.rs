@@ -5,7 +5,8 @@
 //! 3. Signals: what was inherited is cleaned; TERM, INT and HUP are written down from here on.
 //! 4. The shell is left, if that was asked for and no manager is there.
 //! 5. File mode mask and working directory.
-//! 6. Manager, log, PID file, debug server, control socket, profile: opened while everything can be reached.
+//! 6. Manager, log, PID file, debug server, control socket, profile: opened while everything can be reached. A service that is to be
+//!    replaced later, and could not start its own program then, forks off its spawner.
 //! 7. The service's own `init`.
 //! 8. Privileges are given up, the sandbox is closed, and both are proven.
 //! 9. Only now there are threads: the attendant, the watchdog, the service's own.
@@ -32,6 +33,7 @@ use crate::credentials::Credentials;
 use crate::handover::Handover;
 use crate::inherited::Inherited;
 use crate::promotion::Predecessor;
+use crate::replace::{Program, Replacing, Spawner};
 use crate::running::panicked;
 use crate::shared::{Shared, held};
 use crate::sockets::Sockets;
@@ -159,6 +161,7 @@ where
     let handover = taken.as_ref().map(|taken| &taken.handover);
     let generation = handover.map_or(0, Handover::generation);
     let profile = profile::Door::open(&plan.options, generation)?;
+    let mut replacing = replacing(&plan, &identity)?;
     let credentials = Credentials::open(&plan.activation)?;
 
     let mut cx = Init {
@@ -175,6 +178,10 @@ where
     };
     let run = guarded(|| init(&mut cx))?;
     let keep = std::mem::take(&mut cx.keep);
+    if !keep.is_empty() {
+        // It gives up all others.
+        replacing.confined.get_or_insert("has given up privileges");
+    }
     sockets.cleanup();
     // Their directories would be ways out of the new root.
     drop(credentials);
@@ -198,7 +205,7 @@ where
             (None, Some(promotion))
         }
     };
-    let parts = opened.parts(plan, waiting, sockets, generation, promotion);
+    let parts = opened.parts(plan, waiting, sockets, generation, promotion, replacing);
     let shared = Arc::new(Shared::new(parts)?);
     opened.shared = Some(Arc::clone(&shared));
     attendant.start(&shared)?;
@@ -209,6 +216,8 @@ where
     }
     let recording = profile.serve()?;
     let ended = guarded(|| run(Running::new(shared.handle(), dropped)));
+    // Whoever would take its place is given up, or has it by now.
+    shared.replacing.settle();
     // Nobody comes in any more. Not locked meanwhile: who is in is told something yet.
     let ways = held(&shared.ways).take();
     drop(ways);
@@ -217,6 +226,23 @@ where
     shared.told.tell_all();
     // A worker that failed first is the cause; how `run` ended then is what came of it.
     shared.failure().map_or(ended, Err)
+}
+
+/// What it takes to be replaced later, with the spawner if one is needed: the last moment with one thread and all rights.
+fn replacing(plan: &Plan, identity: &Identity) -> Result<Replacing> {
+    let is_offered = plan.manifest.replaces;
+    let confined = plan.confined(identity);
+    let never = plan.never_replaced();
+    let is_needed = is_offered && confined.is_some() && never.is_none();
+    let program = Program::of(&plan.activation).filter(|_| is_needed);
+    let spawner = program.map(|program| {
+        let is_detached = plan.detach.is_some();
+        Spawner::fork(&plan.manifest.name, &program, is_detached)
+    });
+    let spawner = spawner
+        .transpose()
+        .during(|| "unable to fork off the spawner")?;
+    Ok(Replacing::new(is_offered, confined, never, spawner))
 }
 
 /// What surrounds the process. A daemon that left its shell holds no directory of it, and its files are not for everyone; in

@@ -121,7 +121,7 @@ impl<'a> Start<'a> {
     /// # Errors
     /// [`SuccessorError`]. Nothing is left of it then.
     pub fn begin(mut self, within: Duration) -> Result<Successor, SuccessorError> {
-        let program = self.activation.program();
+        let program = self.activation.program_again();
         let program = program.ok_or(SuccessorError::NoProgram)?;
         let (mut line, its_end) = io::pipe().map_err(SuccessorError::System)?;
         let own: io::Result<Vec<OwnedFd>> =
@@ -132,6 +132,7 @@ impl<'a> Start<'a> {
         let handed = Handed {
             environment: self.environment(fds.len())?,
             own_pid: vec!["LISTEN_PID", FOR],
+            around_pid: Vec::new(),
             fds,
             name: self.activation.words().first().cloned(),
         };
@@ -162,7 +163,7 @@ impl<'a> Start<'a> {
     }
 
     fn try_replace(mut self) -> Result<io::Error, SuccessorError> {
-        let program = self.activation.program();
+        let program = self.activation.program_again();
         let program = program.ok_or(SuccessorError::NoProgram)?;
         let pid = OsString::from(std::process::id().to_string());
         self.more.push(("LISTEN_PID".into(), pid.clone()));

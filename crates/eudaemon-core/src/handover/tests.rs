@@ -41,6 +41,8 @@ fn every_given() -> Vec<(Given, usize)> {
             0,
         ),
         (Given::Promoted, 0),
+        (Given::Reload, 0),
+        (Given::Stop, 0),
         (
             Given::Client {
                 heard: b"sta".to_vec(),

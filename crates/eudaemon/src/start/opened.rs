@@ -8,6 +8,7 @@ use crate::notify::Notify;
 use crate::options::Options;
 use crate::pidfile::Pidfile;
 use crate::promotion::{Predecessor, Promotion};
+use crate::replace::Replacing;
 use crate::shared::{Parts, Shared};
 use crate::sockets::Sockets;
 use crate::told::{self, Told, Waiting};
@@ -113,6 +114,7 @@ impl Opened {
         sockets: Sockets,
         generation: u32,
         promotion: Option<Promotion>,
+        replacing: Replacing,
     ) -> Parts {
         let log = self.log().clone();
         let waiting = Waiting {
@@ -138,6 +140,7 @@ impl Opened {
             reloads: plan.manifest.reloads,
             generation,
             promotion,
+            replacing,
         }
     }
 

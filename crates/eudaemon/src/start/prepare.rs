@@ -3,7 +3,7 @@
 use super::confine::Confinement;
 use crate::chroot::Root;
 use crate::detach::Way;
-use crate::options::{Layers, Options};
+use crate::options::{Layers, Options, SandboxMode};
 use crate::privileges::{Dropped, PrivPlan, ResolvedPlan};
 use crate::told::Waiting;
 use crate::{Activation, Capability, Context, Error, Exit, Manifest, Result, ServiceArgs};
@@ -170,6 +170,28 @@ fn is_kept() -> bool {
 }
 
 impl Plan {
+    /// What keeps this process from ever being replaced. A manager that listens and knows no `MAINPID=` is one of the daemontools family.
+    pub fn never_replaced(&self) -> Option<&'static str> {
+        if std::process::id() == 1 {
+            return Some("process 1 is not replaced: its end is the end of everything beside it");
+        }
+        let is_deaf = self.activation.is_supervised() && self.activation.notify_socket().is_none();
+        (is_deaf || is_kept()).then_some(
+            "not replaced under a supervisor that takes the end of this process for the end of the service: restart it",
+        )
+    }
+
+    /// What the service will have given up when it runs, if it could not start its own program then.
+    pub fn confined(&self, identity: &Identity) -> Option<&'static str> {
+        match (identity, self.options.sandbox) {
+            (Identity::Resolved(_), _) => Some("has given up privileges"),
+            (Identity::Stays(_), SandboxMode::BestEffort | SandboxMode::Require) => {
+                Some("is in a sandbox")
+            }
+            (Identity::Stays(_), SandboxMode::Off) => None,
+        }
+    }
+
     /// How long the manager lets the service be silent, if it is told of its health at all.
     /// What is told for the process before this one is meant for whoever takes its place.
     pub fn watchdog(&self, before: Option<u32>) -> Option<std::time::Duration> {

@@ -210,6 +210,7 @@ impl Builder {
         let handed = Handed {
             environment: environment.into_iter().collect(),
             own_pid,
+            around_pid: Vec::new(),
             fds: self.sockets.into_iter().map(|(_, fd)| fd).collect(),
             name: None,
         };

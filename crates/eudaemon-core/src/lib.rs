@@ -42,6 +42,7 @@ pub mod scan;
 pub mod search;
 pub mod spawner;
 pub mod status;
+pub mod stored;
 pub mod supervise;
 pub mod svlogd;
 pub mod syscall;

@@ -39,6 +39,7 @@ pub mod profile;
 pub mod program;
 pub mod record;
 pub mod replace;
+pub mod sealed;
 pub mod shared;
 pub mod signal;
 pub mod socket;

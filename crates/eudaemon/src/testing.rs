@@ -24,7 +24,7 @@
 //! ```
 //!
 //! Differs from systemd: there are no control processes and no control groups, so `exec` means `main`; who may speak under `all` is
-//! everybody who can reach the socket; the same descriptor stored twice is kept twice; nothing is restarted. Source:
+//! everybody who can reach the socket; nothing is restarted by itself: [`Builder::stored`] is the store of the next start. Source:
 //! `sd_notify(3)`; `sd_listen_fds(3)`; `systemd.exec(5)`.
 
 mod builder;
@@ -33,10 +33,10 @@ mod record;
 mod watch;
 
 pub use builder::Builder;
-pub use record::{Event, Failure, Violation, What};
+pub use record::{Event, Failure, Stored, Violation, What};
 
 use eudaemon_core::words::Signal;
-use record::Record;
+use record::{Kept, Record};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -120,11 +120,24 @@ impl Manager {
         kept.map(|kept| kept.fd.try_clone()).collect()
     }
 
-    /// Takes everything out of the store, with names: what a restarted service is given again by [`Builder::listen`].
+    /// Takes everything out of the store, in the order it came. To be given to the next start by [`Builder::stored`], when this
+    /// one has ended: what it says at its end counts.
     #[must_use]
-    pub fn take_stored(&self) -> Vec<(String, OwnedFd)> {
+    pub fn take_stored(&self) -> Vec<Stored> {
         let store = std::mem::take(&mut self.shared.record().store);
-        store.into_iter().map(|kept| (kept.name, kept.fd)).collect()
+        let stored = |kept: Kept| Stored {
+            name: kept.name,
+            fd: kept.fd,
+            poll: kept.poll,
+        };
+        store.into_iter().map(stored).collect()
+    }
+
+    /// The names in the store, in the order they came; each as often as there are descriptors of it.
+    #[must_use]
+    pub fn stored_names(&self) -> Vec<String> {
+        let record = self.shared.record();
+        record.store.iter().map(|kept| kept.name.clone()).collect()
     }
 
     /// Waits until it is ready: the start is finished, and no reload is going on. That it has ended since changes nothing.

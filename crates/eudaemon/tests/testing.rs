@@ -91,6 +91,9 @@ fn play_a_part() {
             if let Some(into) = std::env::var_os("INTO") {
                 std::fs::write(into, told.join("|")).unwrap();
             }
+            if std::env::var_os("STAY").is_some() {
+                wait();
+            }
         }
         "reload" => {
             let count = std::env::var("COUNT").unwrap();
@@ -123,10 +126,14 @@ fn play_a_part() {
         "store" => {
             let (ours, theirs) = UnixStream::pair().unwrap();
             let (kept, other) = UnixStream::pair().unwrap();
+            let (unpolled, _) = UnixStream::pair().unwrap();
             notify.store("gone", &[ours.as_fd()], true).unwrap();
             notify.store("kept", &[kept.as_fd()], true).unwrap();
-            notify.store("kept", &[ours.as_fd()], false).unwrap();
-            notify.store("full", &[kept.as_fd()], true).unwrap();
+            notify.store("kept", &[unpolled.as_fd()], false).unwrap();
+            // There already, so neither is one too many.
+            notify.store("again", &[kept.as_fd()], true).unwrap();
+            let full = UnixDatagram::unbound().unwrap();
+            notify.store("full", &[full.as_fd()], true).unwrap();
             notify.barrier(LONG).unwrap();
             drop(theirs);
             notify.status("stored").unwrap();
@@ -316,13 +323,20 @@ fn descriptors_are_kept_until_their_other_end_is_gone() {
     assert_eq!(manager.stored("kept").unwrap().len(), 2);
     let (name, count) = ("full".to_owned(), 1);
     assert_eq!(manager.violations(), [Violation::StoreFull { name, count }]);
-    let again = manager.take_stored().into_iter();
-    let next = again.fold(Manager::builder(), |builder, (name, fd)| {
-        builder.listen(name, fd)
-    });
-    let next = next.start(part("listen")).unwrap();
+    let next = Manager::builder().fd_store(3).stored(manager.take_stored());
+    let mut command = part("listen");
+    command.env("STAY", "1").stdin(Stdio::piped());
+    let next = next.start(command).unwrap();
     next.wait_ready(LONG).unwrap();
     assert_eq!(next.status().as_deref(), Some("kept|kept"));
+    assert_eq!(next.stored_names(), ["kept", "kept"]);
+    // The other end is the earlier program's, and that one is still there.
+    drop(manager);
+    next.wait_for(LONG, |event| {
+        matches!(&event.what, What::Dropped { count: 1, .. })
+    })
+    .unwrap();
+    assert_eq!(next.stored_names(), ["kept"]);
 }
 
 #[test]
@@ -394,7 +408,10 @@ assert d.sd_notify(0, ('STATUS=%s\\nREADY=1' % s).encode()) == 1
 assert d.sd_notify_barrier(0, ctypes.c_uint64(60000000)) == 1
 fds = (ctypes.c_int * 2)(3, 4)
 assert d.sd_pid_notify_with_fds(0, 0, b'FDSTORE=1\\nFDNAME=x', fds, 2) == 1
-assert d.sd_pid_notify_with_fds(0, 0, b'FDSTORE=1\\nFDNAME=bad:name', fds, 1) == 1",
+assert d.sd_pid_notify_with_fds(0, 0, b'FDSTORE=1\\nFDNAME=y', fds, 1) == 1
+import os
+pipe = (ctypes.c_int * 2)(*os.pipe())
+assert d.sd_pid_notify_with_fds(0, 0, b'FDSTORE=1\\nFDNAME=bad:name', pipe, 2) == 1",
     ) else {
         return;
     };
@@ -416,7 +433,8 @@ assert d.sd_pid_notify_with_fds(0, 0, b'FDSTORE=1\\nFDNAME=bad:name', fds, 1) ==
             .unwrap();
         assert!(manager.wait_end(LONG).unwrap().success());
         assert_eq!(manager.stored("x").unwrap().len(), 2);
-        assert_eq!(manager.stored("stored").unwrap().len(), 1);
+        assert_eq!(manager.stored("y").unwrap().len(), 0, "it is there as x");
+        assert_eq!(manager.stored("stored").unwrap().len(), 2);
         let (name, fault) = ("FDNAME".to_owned(), Fault::Value);
         assert_eq!(manager.violations(), [Violation::Ignored { name, fault }]);
     }

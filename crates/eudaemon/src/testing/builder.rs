@@ -1,7 +1,7 @@
 //! What a program is given at its start.
 
 use super::judge::Watched;
-use super::record::Record;
+use super::record::{Record, Stored};
 use super::watch::Watcher;
 use super::{Manager, Shared};
 use crate::notify::NotifyAccess;
@@ -33,6 +33,7 @@ pub struct Builder {
     sockets: Vec<(String, OwnedFd)>,
     watchdog: Option<Duration>,
     store: usize,
+    stored: Vec<Stored>,
     credentials: Vec<(String, Vec<u8>)>,
     directories: bool,
     clean: bool,
@@ -47,6 +48,7 @@ impl Default for Builder {
             sockets: Vec::new(),
             watchdog: None,
             store: 0,
+            stored: Vec::new(),
             credentials: Vec::new(),
             directories: false,
             clean: false,
@@ -106,6 +108,13 @@ impl Builder {
         self
     }
 
+    /// It is started again: these are in its store, and it finds them behind the sockets. Source: `sd_listen_fds(3)`.
+    #[must_use]
+    pub fn stored(mut self, stored: impl IntoIterator<Item = Stored>) -> Builder {
+        self.stored.extend(stored);
+        self
+    }
+
     /// It finds this credential: a file of this name in `CREDENTIALS_DIRECTORY`, which only its user may read.
     #[must_use]
     pub fn credential(mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Builder {
@@ -148,7 +157,11 @@ impl Builder {
     /// # Errors
     /// Those of the start; `InvalidInput` for a name that no descriptor, or no credential, can have.
     pub fn start(self, command: Command) -> io::Result<Manager> {
-        let names = listen::names(self.sockets.iter().map(|(name, _)| name.as_str()));
+        let mut given = self.sockets;
+        for kept in &self.stored {
+            given.push((kept.name.clone(), kept.fd.try_clone()?));
+        }
+        let names = listen::names(given.iter().map(|(name, _)| name.as_str()));
         let names = names.ok_or(io::ErrorKind::InvalidInput)?;
         let folder = Folder::new()?;
         let address = if self.is_abstract {
@@ -173,9 +186,9 @@ impl Builder {
             environment.insert(OsString::from(name), value);
         };
         set("NOTIFY_SOCKET", OsString::from_vec(address));
-        if !self.sockets.is_empty() {
+        if !given.is_empty() {
             own_pid.push("LISTEN_PID");
-            set("LISTEN_FDS", self.sockets.len().to_string().into());
+            set("LISTEN_FDS", given.len().to_string().into());
             set("LISTEN_FDNAMES", names.into());
         }
         if let Some(interval) = self.watchdog {
@@ -211,7 +224,7 @@ impl Builder {
             environment: environment.into_iter().collect(),
             own_pid,
             around_pid: Vec::new(),
-            fds: self.sockets.into_iter().map(|(_, fd)| fd).collect(),
+            fds: given.into_iter().map(|(_, fd)| fd).collect(),
             name: None,
         };
         let mut child = start(command, handed)?;
@@ -254,7 +267,8 @@ impl Builder {
                 return Err(error);
             }
         };
-        let watcher = Watcher::new(shared.clone(), receiver, child, held, begun)?;
+        let mut watcher = Watcher::new(shared.clone(), receiver, child, held, begun)?;
+        watcher.keep(self.stored);
         let watcher = std::thread::Builder::new()
             .name("manager".to_owned())
             .spawn(move || watcher.run())?;

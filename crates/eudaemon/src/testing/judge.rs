@@ -302,12 +302,16 @@ impl Record {
         wait: &mut dyn Wait,
         happened: &mut Vec<What>,
     ) {
+        // What is there already, under whichever name, stays as it is. Source: library §4.2, item 15.
+        let is_new = |fd: &OwnedFd| {
+            let mut kept = self.store.iter();
+            !kept.any(|kept| eudaemon_sys::descriptor::is_same(&kept.fd, fd).unwrap_or(false))
+        };
+        let fds: Vec<OwnedFd> = fds.into_iter().filter(is_new).collect();
         let room = self.store_max.saturating_sub(self.store.len());
         let (count, given) = (fds.len().min(room), fds.len());
         for fd in fds.into_iter().take(room) {
-            let token = if poll { wait.add(&fd) } else { 0 };
-            let name = name.to_owned();
-            self.store.push(Kept { name, fd, token });
+            self.store.push(Kept::new(name, fd, poll, wait));
         }
         let name = || name.to_owned();
         if count > 0 {
@@ -328,6 +332,17 @@ impl Record {
         // Who has ended by itself meanwhile is told as that.
         if self.signal(Signal::Abrt).is_ok() {
             happened.push(What::WatchdogMissed);
+        }
+    }
+}
+
+impl Kept {
+    pub fn new(name: &str, fd: OwnedFd, poll: bool, wait: &mut dyn Wait) -> Kept {
+        Kept {
+            token: if poll { wait.add(&fd) } else { 0 },
+            name: name.to_owned(),
+            fd,
+            poll,
         }
     }
 }

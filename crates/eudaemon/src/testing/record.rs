@@ -164,11 +164,24 @@ pub enum Failure {
     System(io::Error),
 }
 
+/// A descriptor that was in the store.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Stored {
+    /// Its name.
+    pub name: String,
+    /// The descriptor.
+    pub fd: OwnedFd,
+    /// Whether it is dropped when its other end is closed.
+    pub poll: bool,
+}
+
 /// A descriptor in the store.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub name: String,
     pub fd: OwnedFd,
+    pub poll: bool,
     /// What it is known as by who waits for its other end to be closed.
     pub token: u64,
 }

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::judge::Wait;
-use super::record::{Event, What};
+use super::record::{Event, Kept, Stored, What};
 use eudaemon_core::notify::MOST_BYTES;
 use eudaemon_core::time::Mono;
 use eudaemon_sys::clock::mono;
@@ -73,6 +73,14 @@ impl Watcher {
             ends,
             begun,
         })
+    }
+
+    /// Has these in the store from the beginning.
+    pub fn keep(&mut self, stored: Vec<Stored>) {
+        let kept = stored
+            .into_iter()
+            .map(|kept| Kept::new(&kept.name, kept.fd, kept.poll, &mut self.ends));
+        self.shared.record().store.extend(kept);
     }
 
     /// Until nobody wants to know more. Then the program is ended.

@@ -99,7 +99,8 @@ pub fn encode(entries: &[Entry]) -> String {
     for entry in entries {
         let address = entry.address.as_ref();
         let address = address.map_or(NONE.to_owned(), |address| escaped(&address.to_string()));
-        let or_none = |inode: Option<Inode>| inode.map_or(NONE.to_owned(), |inode| inode.to_string());
+        let or_none =
+            |inode: Option<Inode>| inode.map_or(NONE.to_owned(), |inode| inode.to_string());
         let file = entry.file;
         let removed = match file.map(|file| file.is_removed) {
             Some(true) => REMOVED,
@@ -123,7 +124,9 @@ pub fn encode(entries: &[Entry]) -> String {
 /// [`Wrong`]: nothing of it counts then.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Entry>, Wrong> {
     let text = core::str::from_utf8(bytes).map_err(|_| Wrong::Version)?;
-    let body = text.strip_prefix(HEAD).and_then(|body| body.strip_prefix('\n'));
+    let body = text
+        .strip_prefix(HEAD)
+        .and_then(|body| body.strip_prefix('\n'));
     let lines = body.ok_or(Wrong::Version)?.split_terminator('\n');
     let entries = lines.enumerate().map(|(at, line)| {
         // The first line is the version's.

@@ -6,7 +6,7 @@ pub mod queue;
 mod vsock;
 
 pub use files::{Found, find, make_fifo};
-pub use options::{Options, buffers};
+pub use options::{Options, buffers, kept_options};
 pub use vsock::{Vsock, vsock};
 
 use crate::file::Identity;
@@ -91,6 +91,26 @@ fn born(path: &Path, kind: FileType) -> io::Result<(OwnedFd, Stat)> {
         true => Ok((file, stat)),
         false => Err(Errno::STALE.into()),
     }
+}
+
+/// Gives the file of a socket, which this path must be, another owner and mode, if it has not these.
+///
+/// # Errors
+/// ESTALE if the path is another file; EPERM.
+pub fn admit_again(path: &Path, wanted: Identity, access: Access) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    if identity(&stat) != wanted {
+        return Err(Errno::STALE.into());
+    }
+    let has_owner = access
+        .owner
+        .is_none_or(|owner| owner == (stat.st_uid, stat.st_gid));
+    if has_owner && stat.st_mode & 0o7777 == access.mode as RawMode {
+        return Ok(());
+    }
+    admit(&file, access)
 }
 
 fn admit(file: impl AsFd, access: Access) -> io::Result<()> {

@@ -108,6 +108,30 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// Whether the manager keeps descriptors at all, which it does not say: `store` is sent with one end of a pipe, and when that
+    /// has been dealt with, it is closed or kept; then `remove` is sent. `None`: the manager did not answer in time.
+    pub fn keeps(
+        &self,
+        store: &[u8],
+        remove: &[u8],
+        timeout: Duration,
+    ) -> io::Result<Option<bool>> {
+        if let To::Host(_) = &self.0 {
+            return Ok(Some(false));
+        }
+        let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        self.send_with(store, &[theirs.as_fd()])?;
+        drop(theirs);
+        if !self.barrier(timeout)? {
+            return Ok(None);
+        }
+        let kept = !wait_for_end(&ours, Duration::ZERO)?;
+        self.send(remove)?;
+        Ok(Some(kept))
+    }
+}
+
 /// Whether the other end of a pipe is closed before the time is over.
 fn wait_for_end(fd: impl AsFd, timeout: Duration) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, poll};

@@ -81,7 +81,9 @@ mod tests {
             assert_eq!(read(&memory, bytes.len()).unwrap(), bytes);
             assert_eq!(other.read(&mut [0; 8]).unwrap(), 0);
             assert!(other.write_all(b"x").is_err());
-            assert!(other.set_len(1 << 20).is_err() && other.set_len(0).is_err() || bytes.is_empty());
+            assert!(
+                other.set_len(1 << 20).is_err() && other.set_len(0).is_err() || bytes.is_empty()
+            );
             if !bytes.is_empty() {
                 let error = read(&memory, bytes.len() - 1).unwrap_err();
                 assert_eq!(error.raw_os_error(), Some(errno::EFBIG));
@@ -91,7 +93,10 @@ mod tests {
 
     #[test]
     fn what_may_change_is_refused() {
-        let open = || rustix::fs::memfd_create("open", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        let open = || {
+            rustix::fs::memfd_create("open", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+                .unwrap()
+        };
         let half = open();
         rustix::fs::fcntl_add_seals(&half, SealFlags::SHRINK | SealFlags::GROW).unwrap();
         let (pipe, _writes) = rustix::pipe::pipe().unwrap();

@@ -2,6 +2,7 @@
 
 use crate::credentials::Credentials;
 use crate::directories::Directories;
+use crate::fdstore::FdStore;
 use crate::handover::Handover;
 use crate::logging::Log;
 use crate::notify::Notify;
@@ -27,6 +28,7 @@ pub struct Init<'a> {
     pub(crate) directories: OnceLock<Directories>,
     pub(crate) sockets: &'a Sockets,
     pub(crate) handover: Option<&'a Handover>,
+    pub(crate) store: &'a FdStore,
     pub(crate) keep: Vec<Capability>,
 }
 
@@ -73,6 +75,12 @@ impl Init<'_> {
     #[must_use]
     pub fn sockets(&self) -> &Sockets {
         self.sockets
+    }
+
+    /// What the manager keeps while the service is not there: connections, and state in memory.
+    #[must_use]
+    pub fn fdstore(&self) -> &FdStore {
+        self.store
     }
 
     /// Whether the program was asked to stop already. A long `init` looks from time to time, and returns.

@@ -112,6 +112,7 @@ pub mod directories;
 pub mod drain;
 pub mod error;
 pub mod exit;
+pub mod fdstore;
 #[cfg(doc)]
 pub mod guide;
 #[allow(dead_code, reason = "the new process's end comes next")]

@@ -38,6 +38,8 @@ pub struct Manifest {
     pub stop_timeout: Duration,
     /// Sockets that a manager may open for it, in an installed unit: name and address, as `("web", "0.0.0.0:80")`.
     pub sockets: Vec<(String, String)>,
+    /// Whether its manager keeps the sockets it binds while it is restarted, where it can.
+    pub storing: bool,
     /// Whether it keeps state in `/var/lib/NAME`.
     pub state: bool,
     /// Whether it has files in `/run/NAME`.
@@ -68,6 +70,7 @@ impl Manifest {
             watchdog: None,
             stop_timeout: Duration::from_secs(30),
             sockets: Vec::new(),
+            storing: false,
             state: false,
             runtime: false,
             cache: false,
@@ -101,6 +104,18 @@ impl Manifest {
     #[must_use]
     pub fn replacing(mut self) -> Manifest {
         self.replaces = true;
+        self
+    }
+
+    /// The same, of a service whose sockets outlive it: from ready on, what it has bound itself and serves is stored with the
+    /// manager, and what it closes is removed. `systemctl restart`, or a crash that is followed by a restart, then refuses no
+    /// connection, and the next process serves those that waited.
+    ///
+    /// That process gets each by asking for the same address. What is bound at another one by then is bound anew, and the old one
+    /// is closed. Where the manager keeps nothing, this does nothing. See [`fdstore`](crate::fdstore).
+    #[must_use]
+    pub fn storing(mut self) -> Manifest {
+        self.storing = true;
         self
     }
 

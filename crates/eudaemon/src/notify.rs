@@ -251,11 +251,9 @@ impl Notify {
         let Some(sender) = self.sender() else {
             return Ok(Sent::NoManager);
         };
-        if sender.barrier(timeout)? {
-            Ok(Sent::Sent)
-        } else {
-            let words = "the manager has not read what it was told";
-            Err(io::Error::new(io::ErrorKind::TimedOut, words))
+        match sender.barrier(timeout)? {
+            true => Ok(Sent::Sent),
+            false => Err(unheard()),
         }
     }
 
@@ -305,6 +303,19 @@ impl Notify {
         self.send(&Message::new().unstore(name).map_err(unsendable)?)
     }
 
+    /// Whether the manager keeps descriptors: one is stored under this name, looked for, and removed again.
+    pub(crate) fn keeps(&self, name: &str, timeout: Duration) -> io::Result<bool> {
+        let Some(sender) = self.sender() else {
+            return Ok(false);
+        };
+        let store = Message::new().store(name, false).map_err(unsendable)?;
+        let remove = Message::new().unstore(name).map_err(unsendable)?;
+        let store = store.encode().map_err(unsendable)?;
+        let remove = remove.encode().map_err(unsendable)?;
+        let kept = sender.keeps(&store, &remove, timeout)?;
+        kept.ok_or_else(unheard)
+    }
+
     fn bytes(&self, bytes: &[u8]) -> io::Result<Sent> {
         match self.sender() {
             Some(sender) => sender.send(bytes).map(|()| Sent::Sent),
@@ -319,6 +330,11 @@ impl Notify {
             Sent::NoManager
         }
     }
+}
+
+fn unheard() -> io::Error {
+    let words = "the manager has not read what it was told";
+    io::Error::new(io::ErrorKind::TimedOut, words)
 }
 
 fn unsendable(why: Unsendable) -> io::Error {

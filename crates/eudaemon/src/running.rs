@@ -1,5 +1,6 @@
 //! A service that runs: what it may do, and what it is told.
 
+use crate::fdstore::FdStore;
 use crate::health::Tasks;
 use crate::inbox::{Event, Letter, Reload};
 use crate::metrics::Registry;
@@ -30,6 +31,8 @@ impl Handle {
     /// process that is told to stop meanwhile never is ready; [`Handle::stop`] says so.
     pub fn ready(&self) {
         if self.0.take_over() {
+            // First: who is ready may be restarted.
+            self.0.store.ready();
             self.0.happen_and_tell(Happened::Ready);
             self.0.is_said_ready(self);
         }
@@ -87,6 +90,12 @@ impl Handle {
     #[must_use]
     pub fn sockets(&self) -> &Sockets {
         &self.0.sockets
+    }
+
+    /// What the manager keeps while the service is not there: connections, and state in memory.
+    #[must_use]
+    pub fn fdstore(&self) -> &FdStore {
+        &self.0.store
     }
 
     /// What the service counts: `/metrics` shows it.

@@ -1,5 +1,6 @@
 //! What every handle of a running service stands on.
 
+use crate::fdstore::FdStore;
 use crate::handover;
 use crate::health::Tasks;
 use crate::health::{Health, Patience, Phase, Say, Watching};
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub health: Health,
     pub log: Log,
     pub sockets: Sockets,
+    pub store: FdStore,
     pub root: Root,
     pub activation: Activation,
     pub options: Options,
@@ -103,6 +105,7 @@ pub(crate) struct Parts {
     pub health: Health,
     pub log: Log,
     pub sockets: Sockets,
+    pub store: FdStore,
     pub root: Root,
     pub activation: Activation,
     pub options: Options,
@@ -124,6 +127,7 @@ impl Shared {
             health: parts.health,
             log: parts.log,
             sockets: parts.sockets,
+            store: parts.store,
             root: parts.root,
             activation: parts.activation,
             options: parts.options,
@@ -236,6 +240,8 @@ impl Shared {
 
     /// Has the service stop.
     fn stop(&self) {
+        // Before the service can hear of it and close its sockets.
+        self.store.stop();
         self.stop.set(Instant::now() + self.options.stop_timeout);
         self.inbox.put(Letter::Stop);
         self.reloads.put(Letter::Stop);

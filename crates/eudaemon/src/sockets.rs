@@ -28,6 +28,7 @@ mod copies;
 mod error;
 mod filter;
 mod generation;
+mod kept;
 mod kinds;
 mod role;
 mod set;
@@ -41,6 +42,7 @@ pub use connection::{Connection, Peer};
 pub use error::SocketError;
 pub use filter::{Filter, is};
 pub use generation::Generation;
+pub(crate) use kept::Keeper;
 pub use set::{Described, Export, Sockets};
 pub(crate) use table::{Active, Origin};
 

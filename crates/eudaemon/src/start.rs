@@ -30,17 +30,17 @@ pub(crate) use doors::{Doors, Ways};
 use crate::attendant::Attendant;
 use crate::builder::Builder;
 use crate::credentials::Credentials;
+use crate::fdstore::{self, FdStore, Listed};
 use crate::handover::Handover;
 use crate::inherited::Inherited;
 use crate::promotion::Predecessor;
 use crate::replace::{Program, Replacing, Spawner};
 use crate::running::panicked;
 use crate::shared::{Shared, held};
-use crate::sockets::Sockets;
 use crate::told::ReadyFile;
 use crate::{Activation, Context, Error, Exit, Init, Result, Running};
 use confine::Confinement;
-use opened::Opened;
+use opened::{Opened, Succession};
 use prepare::{Identity, Plan};
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
@@ -137,17 +137,18 @@ where
     eudaemon_sys::early::begin().during(|| "unable to clean up signals")?;
     // Before anything else is opened, and could have their numbers.
     opened.predecessor = Predecessor::meet(&plan.activation)?;
-    let (mut taken, sockets) = match &opened.predecessor {
+    let (mut taken, sockets, stored) = match &opened.predecessor {
         Some(predecessor) => {
             // Whoever started the first process of the daemon has left it long ago.
             let (taken, sockets) = Taken::of(predecessor.clone(), predecessor.receive()?)?;
-            (Some(taken), sockets)
+            (Some(taken), sockets, Listed::default())
         }
         None => {
             if let Some(way) = plan.detach {
                 opened.leave_the_shell(way, &plan.options, &plan.activation)?;
             }
-            (None, Sockets::of(Inherited::take(&plan.activation)?))
+            let (sockets, stored) = fdstore::arrange(Inherited::take(&plan.activation)?);
+            (None, sockets, stored)
         }
     };
     let mut waiting = plan.waiting(taken.is_none())?;
@@ -157,6 +158,8 @@ where
     for note in &plan.notes {
         opened.log().notice(format_args!("{note}"));
     }
+    let store = FdStore::of(&plan.activation, opened.notify(), &sockets);
+    store.begin(stored, plan.manifest.storing, opened.log());
     let doors = Doors::open(&plan.options, taken.as_mut())?;
     let handover = taken.as_ref().map(|taken| &taken.handover);
     let generation = handover.map_or(0, Handover::generation);
@@ -173,6 +176,7 @@ where
         name: &plan.manifest.name,
         directories: OnceLock::new(),
         sockets: &sockets,
+        store: &store,
         handover,
         keep: Vec::new(),
     };
@@ -182,6 +186,7 @@ where
         // It gives up all others.
         replacing.confined.get_or_insert("has given up privileges");
     }
+    store.leave();
     sockets.cleanup();
     // Their directories would be ways out of the new root.
     drop(credentials);
@@ -205,7 +210,12 @@ where
             (None, Some(promotion))
         }
     };
-    let parts = opened.parts(plan, waiting, sockets, generation, promotion, replacing);
+    let succession = Succession {
+        generation,
+        promotion,
+        replacing,
+    };
+    let parts = opened.parts(plan, waiting, sockets, store, succession);
     let shared = Arc::new(Shared::new(parts)?);
     opened.shared = Some(Arc::clone(&shared));
     attendant.start(&shared)?;

@@ -32,6 +32,14 @@ pub struct Options {
     pub send_buffer: Option<u32>,
 }
 
+/// What cannot be changed any more when a socket of IP is bound: whether others may bind it too, and, of IPv6 alone, whether
+/// it is not one of IPv4 as well.
+pub fn kept_options(socket: impl AsFd) -> io::Result<(bool, Option<bool>)> {
+    let is_six = sockopt::socket_domain(&socket)? == AddressFamily::INET6;
+    let only_v6 = is_six.then(|| sockopt::ipv6_v6only(&socket)).transpose()?;
+    Ok((sockopt::socket_reuseport(&socket)?, only_v6))
+}
+
 impl Options {
     /// Those of a socket of IP.
     pub(super) fn set_of_ip(

@@ -36,6 +36,8 @@ pub(crate) struct Made {
     by: u32,
     /// Whether it is to be removed in the end.
     is_armed: AtomicBool,
+    /// Whether somebody keeps the socket when this process is gone.
+    is_stored: AtomicBool,
     /// Held until the file is gone.
     lock: Option<File>,
 }
@@ -143,6 +145,7 @@ impl Made {
             identity,
             by: std::process::id(),
             is_armed: AtomicBool::new(false),
+            is_stored: AtomicBool::new(false),
             lock: lock.map(File::from),
         }
     }
@@ -179,8 +182,14 @@ impl Made {
         self.is_armed.store(false, Ordering::Relaxed);
     }
 
+    /// Whether somebody keeps the socket: its file stays then, for the next process.
+    pub(crate) fn set_stored(&self, is_stored: bool) {
+        self.is_stored.store(is_stored, Ordering::Relaxed);
+    }
+
     fn remove(&self) -> io::Result<()> {
-        let is_ours = self.is_armed() && self.by == std::process::id();
+        let is_kept = self.is_stored.load(Ordering::Relaxed);
+        let is_ours = self.is_armed() && !is_kept && self.by == std::process::id();
         if is_ours && !bind::is_answered(self.kind, &self.path)? {
             bind::remove_if(&self.path, self.identity)?;
         }
@@ -221,6 +230,7 @@ pub(super) fn at(
         identity,
         by: std::process::id(),
         is_armed: AtomicBool::new(policy != Unlink::Never),
+        is_stored: AtomicBool::new(false),
         lock,
     };
     Ok((socket, made))

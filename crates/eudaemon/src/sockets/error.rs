@@ -123,6 +123,17 @@ impl SocketError {
     }
 }
 
+impl SocketError {
+    /// Whether somebody has what was to be bound.
+    pub(super) fn is_in_use(&self) -> bool {
+        match self {
+            SocketError::Taken { .. } => true,
+            SocketError::Bind { error, .. } => error.kind() == io::ErrorKind::AddrInUse,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for SocketError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -64,6 +64,41 @@ impl Ways {
         Ok((socket, file))
     }
 
+    /// Whether a socket at this address was bound in these ways, as far as they cannot be changed since.
+    pub(super) fn are_those_of(&self, address: &Address, socket: &OwnedFd) -> bool {
+        let kept = bind::kept_options(socket);
+        // Without a word from the kernel it was not.
+        address.ip().is_none()
+            || kept.is_ok_and(|(reuse_port, only_v6)| {
+                reuse_port == self.options.reuse_port
+                    && only_v6.is_none_or(|only_v6| only_v6 == self.options.only_v6)
+            })
+    }
+
+    /// Changes a socket that was bound at this address in an earlier life, where it can be changed: who may connect, how many
+    /// may wait, how much it holds.
+    pub(super) fn renew(
+        &self,
+        bound: &super::Bound<OwnedFd>,
+        address: &Address,
+    ) -> Result<(), SocketError> {
+        let system = |error| SocketError::Bind {
+            address: address.to_string(),
+            error,
+        };
+        if let Some(made) = &bound.file {
+            bind::admit_again(made.path(), made.identity(), self.access).map_err(system)?;
+        }
+        let Some(kind) = address.kind else {
+            return Ok(());
+        };
+        bind::buffers(&bound.socket, &self.options).map_err(system)?;
+        if kind != Kind::Datagram {
+            bind::listen(bound, self.backlog).map_err(system)?;
+        }
+        Ok(())
+    }
+
     /// The FIFO of this path, which is made if it is not there.
     fn fifo(&self, address: &Address, path: &Path) -> Result<OwnedFd, SocketError> {
         let system = |error| SocketError::Bind {

@@ -157,12 +157,20 @@ impl Want {
             (role, own) => role.or(own),
         };
         let filter = filter.as_ref();
-        let meant = Meant::Name(&self.name);
-        let claimed = self.sockets.claim(&self.name, meant, filter, |bound| {
-            address.as_ref().is_none_or(|wanted| wanted == bound)
+        let meant = match &address {
+            Some(_) => Meant::Address(&self.name),
+            None => Meant::Name(&self.name),
+        };
+        let claimed = self.sockets.claim(&self.name, meant, filter, |bound, fd| {
+            let is_it = |wanted| wanted == bound && self.ways.are_those_of(wanted, fd);
+            address.as_ref().is_none_or(is_it)
         })?;
         let taken = match (claimed, address) {
-            (Some(claimed), _) => claimed,
+            (Some(claimed), Some(address)) if claimed.is_to_be_set => {
+                self.ways.renew(&claimed.bound, &address)?;
+                claimed.bound
+            }
+            (Some(claimed), _) => claimed.bound,
             (None, Some(address)) => match &address.place {
                 Place::Inherited(wanted) => self.named(wanted, filter)?,
                 Place::Number(number) => self.numbered(*number, filter)?,
@@ -173,7 +181,13 @@ impl Want {
                 | Place::Fifo(_)
                 | Place::Special(_)
                 | Place::Queue(_) => {
-                    let (socket, file) = self.ways.bind(&address)?;
+                    let bound = match self.ways.bind(&address) {
+                        Err(error) if error.is_in_use() && self.sockets.give_way(&address) => {
+                            self.ways.bind(&address)
+                        }
+                        bound => bound,
+                    };
+                    let (socket, file) = bound?;
                     let origin = Origin::Bound(address);
                     self.sockets.serve(&self.name, socket, origin, file)?
                 }
@@ -206,9 +220,10 @@ impl Want {
 
     /// What was handed over under a name that the address tells.
     fn named(&self, wanted: &str, filter: Option<&Filter>) -> Result<Bound<OwnedFd>, SocketError> {
-        let claimed = (self.sockets).claim(&self.name, Meant::Name(wanted), filter, |_| true)?;
+        let claimed = (self.sockets).claim(&self.name, Meant::Name(wanted), filter, |_, _| true)?;
         let name = wanted.to_owned();
-        claimed.ok_or(SocketError::Missing { name })
+        let claimed = claimed.ok_or(SocketError::Missing { name })?;
+        Ok(claimed.bound)
     }
 
     /// What was handed over as a descriptor whose number the address tells: by a manager that told how many there are, or by
@@ -219,8 +234,8 @@ impl Want {
         filter: Option<&Filter>,
     ) -> Result<Bound<OwnedFd>, SocketError> {
         let meant = Meant::Number(number);
-        if let Some(claimed) = (self.sockets).claim(&self.name, meant, filter, |_| true)? {
-            return Ok(claimed);
+        if let Some(claimed) = (self.sockets).claim(&self.name, meant, filter, |_, _| true)? {
+            return Ok(claimed.bound);
         }
         let taken = match number {
             0 => hand::take_input().map_err(SocketError::Look)?,

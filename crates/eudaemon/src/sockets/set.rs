@@ -21,9 +21,18 @@ use std::sync::{Arc, Mutex, Weak};
 #[derive(Clone)]
 pub struct Sockets {
     is_activated: bool,
-    pool: Arc<Mutex<Pool>>,
+    /// Whether who served what is in the pool is gone: then it can be changed.
+    pub(super) is_heir: bool,
+    pub(super) pool: Arc<Mutex<Pool>>,
     // Locked after `pool` where both are.
-    table: Arc<Mutex<Table>>,
+    pub(super) table: Arc<Mutex<Table>>,
+}
+
+/// What was claimed.
+pub(super) struct Claimed {
+    pub bound: Bound<OwnedFd>,
+    /// Whether it was bound in an earlier life, and is as it was wanted then.
+    pub is_to_be_set: bool,
 }
 
 /// What the set has a copy of because somebody said so. Dropped, the copy is closed.
@@ -49,8 +58,7 @@ impl Sockets {
         let passed = inherited.into_passed();
         Sockets::of_all(passed.into_iter().map(|passed| {
             let (name, number, fd) = passed.into_parts();
-            let one = Active::new(name, fd, Origin::Manager, None);
-            Active { number, ..one }
+            Active::passed(name, number, fd)
         }))
     }
 
@@ -62,6 +70,7 @@ impl Sockets {
         let next_place = pool.last().map_or(0, |last| last.place + 1);
         Sockets {
             is_activated,
+            is_heir: false,
             pool: Arc::new(Mutex::new(Pool(pool))),
             table: Arc::new(Mutex::new(Table::from_place(next_place))),
         }
@@ -126,12 +135,12 @@ impl Sockets {
             Ok(found.clone().unwrap_or_default())
         };
         let filter = is::tcp() & is::listening();
-        let claimed = self.claim(name, Meant::Name(name), Some(&filter), |at| {
+        let claimed = self.claim(name, Meant::Address(name), Some(&filter), |at, _| {
             let wanted = addresses().unwrap_or_default();
             at.kind == Some(Transport::Stream) && at.ip().is_some_and(|at| wanted.contains(&at))
         })?;
-        if let Some(claimed) = claimed {
-            return Ok(claimed.map(TcpListener::from));
+        if let Some(Claimed { bound, .. }) = claimed {
+            return Ok(bound.map(TcpListener::from));
         }
         let addresses = addresses();
         let addresses = addresses
@@ -139,14 +148,25 @@ impl Sockets {
             .during(attempt)?;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for at in addresses {
-            let socket = bind::ip(Transport::Stream, at, &bind::Options::default());
-            match socket.and_then(|socket| bind::listen(&socket, BACKLOG).map(|()| socket)) {
+            let address = Address {
+                kind: Some(Transport::Stream),
+                place: Place::Ip(at),
+            };
+            let open = || {
+                let socket = bind::ip(Transport::Stream, at, &bind::Options::default())?;
+                bind::listen(&socket, BACKLOG).map(|()| socket)
+            };
+            let opened = match open() {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse && self.give_way(&address) =>
+                {
+                    open()
+                }
+                opened => opened,
+            };
+            match opened {
                 Ok(socket) => {
-                    let origin = Origin::Bound(Address {
-                        kind: Some(Transport::Stream),
-                        place: Place::Ip(at),
-                    });
-                    let bound = self.serve(name, socket, origin, None)?;
+                    let bound = self.serve(name, socket, Origin::Bound(address), None)?;
                     return Ok(bound.map(TcpListener::from));
                 }
                 Err(error) => last = error,
@@ -167,7 +187,9 @@ impl Sockets {
         let copy = object.as_fd().try_clone_to_owned();
         let copy = copy.map_err(SocketError::Copy)?;
         let one = Active::new(name.to_owned(), copy, Origin::Exported, None);
-        Ok(self.add(one, None))
+        let export = self.add(one, None);
+        self.tell();
+        Ok(export)
     }
 
     /// Closes every copy of this name that the set has, asked for or not; how many there were. Whoever has the sockets
@@ -206,6 +228,7 @@ impl Sockets {
         let pool = self.active().map_err(SocketError::Copy)?;
         Ok(Generation::of(Sockets {
             is_activated: self.is_activated,
+            is_heir: false,
             pool: Arc::new(Mutex::new(Pool(pool))),
             table: Arc::clone(&self.table),
         }))
@@ -266,13 +289,27 @@ impl Sockets {
         name: &str,
         wanted: Meant<'_>,
         filter: Option<&Filter>,
-        mut suits: impl FnMut(&Address) -> bool,
-    ) -> Result<Option<Bound<OwnedFd>>, SocketError> {
+        suits: impl FnMut(&Address, &OwnedFd) -> bool,
+    ) -> Result<Option<Claimed>, SocketError> {
+        let claimed = self.claim_quietly(name, wanted, filter, suits)?;
+        if claimed.is_some() {
+            self.tell();
+        }
+        Ok(claimed)
+    }
+
+    fn claim_quietly(
+        &self,
+        name: &str,
+        wanted: Meant<'_>,
+        filter: Option<&Filter>,
+        mut suits: impl FnMut(&Address, &OwnedFd) -> bool,
+    ) -> Result<Option<Claimed>, SocketError> {
         let mut pool = held(&self.pool);
         let mut unfit: Option<Kind> = None;
         for at in wanted.places(&pool) {
             let Some(one) = pool.0.get(at) else { continue };
-            if matches!(&one.origin, Origin::Bound(address) if !suits(address)) {
+            if matches!(&one.origin, Origin::Bound(address) if !suits(address, &one.fd)) {
                 continue;
             }
             let fits = filter.map_or(Ok(true), |filter| filter.admits(&one.fd));
@@ -286,10 +323,15 @@ impl Sockets {
             let place = Some(copy.place);
             let export = self.add(copy, place);
             let one = pool.0.remove(at);
-            return Ok(Some(Bound {
+            let is_to_be_set = self.is_heir && matches!(one.origin, Origin::Bound(_));
+            let bound = Bound {
                 socket: one.fd,
                 export: Some(export),
                 file: one.file,
+            };
+            return Ok(Some(Claimed {
+                bound,
+                is_to_be_set,
             }));
         }
         match (unfit, filter) {
@@ -319,6 +361,7 @@ impl Sockets {
         let copy = bound.socket.try_clone().map_err(SocketError::Copy)?;
         let one = Active::new(name.to_owned(), copy, origin, bound.file.clone());
         bound.export = Some(self.add(one, None));
+        self.tell();
         Ok(bound)
     }
 
@@ -347,6 +390,7 @@ impl Sockets {
         // A file may be removed with one of them, which takes a while.
         drop((pool, table));
         close(gone);
+        self.tell();
         Ok(count)
     }
 }
@@ -374,9 +418,15 @@ impl Described {
 impl Drop for Export {
     fn drop(&mut self) {
         if let Some(table) = self.table.upgrade() {
-            let gone = held(&table).remove(self.id);
+            let mut table = held(&table);
+            let gone = table.remove(self.id);
+            let keeper = table.keeper.clone();
+            drop(table);
             // Closed when the table is free again: a file may be removed with it.
             drop(gone);
+            if let Some(keeper) = keeper {
+                keeper.changed();
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the set is made of: the pool of what nobody asked for yet, and the table of what is served.
 
 use super::bound::Made;
+use super::kept::Keeper;
 use crate::inherited::meant;
 use eudaemon_core::address::Address;
 use eudaemon_core::listen;
@@ -66,6 +67,8 @@ pub(super) struct Table {
     pub entries: Vec<(u64, Active)>,
     next_id: u64,
     next_place: u64,
+    /// Who is told of changes.
+    pub keeper: Option<Arc<dyn Keeper>>,
 }
 
 impl Active {
@@ -84,6 +87,12 @@ impl Active {
             number: None,
             place: 0,
         }
+    }
+
+    /// One that was handed over as this descriptor.
+    pub(crate) fn passed(name: String, number: Option<u32>, fd: OwnedFd) -> Active {
+        let one = Active::new(name, fd, Origin::Manager, None);
+        Active { number, ..one }
     }
 
     pub(super) fn copy(&self) -> io::Result<Active> {
@@ -142,6 +151,9 @@ impl Pool {
 pub(super) enum Meant<'a> {
     /// What has the name, or the only one if nobody gave that a name.
     Name(&'a str),
+    /// The same; and what this program bound at the address that is wanted, whatever its name was: bound anew it would be in its
+    /// own way.
+    Address(&'a str),
     /// What this process was given as this descriptor.
     Number(u32),
 }
@@ -151,6 +163,18 @@ impl Meant<'_> {
     pub fn places(self, pool: &Pool) -> Vec<usize> {
         match self {
             Meant::Name(name) => pool.meant(name),
+            Meant::Address(name) => {
+                let mut meant = pool.meant(name);
+                for (at, one) in pool.open() {
+                    // A free port is nobody's in particular.
+                    let is_bound = matches!(&one.origin, Origin::Bound(address)
+                        if address.ip().is_none_or(|ip| ip.port() != 0));
+                    if is_bound && !meant.contains(&at) {
+                        meant.push(at);
+                    }
+                }
+                meant
+            }
             Meant::Number(number) => {
                 let is_it = |one: &Active| one.number == Some(number);
                 pool.0.iter().position(is_it).into_iter().collect()
@@ -162,7 +186,7 @@ impl Meant<'_> {
 impl fmt::Display for Meant<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Meant::Name(name) => to.write_str(name),
+            Meant::Name(name) | Meant::Address(name) => to.write_str(name),
             Meant::Number(number) => write!(to, "fd:{number}"),
         }
     }
@@ -194,6 +218,7 @@ impl Table {
             entries: Vec::new(),
             next_id: 0,
             next_place,
+            keeper: None,
         }
     }
 
@@ -230,6 +255,12 @@ impl Table {
             .partition_point(|(_, there)| there.place <= place);
         self.entries.insert(at, (id, Active { place, ..one }));
         id
+    }
+
+    /// Whether this is a copy of something that is served.
+    pub fn serves(&self, one: &Active) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|(_, there)| there.place == one.place)
     }
 
     pub fn remove(&mut self, id: u64) -> Option<Active> {

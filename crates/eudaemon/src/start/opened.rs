@@ -3,6 +3,7 @@
 use super::prepare::Plan;
 use super::taken::Taken;
 use crate::detach::{self, Detached, Way};
+use crate::fdstore::FdStore;
 use crate::logging::{self, Log, LogError, LogTarget};
 use crate::notify::Notify;
 use crate::options::Options;
@@ -32,6 +33,15 @@ pub(super) struct Opened {
     pub predecessor: Option<Predecessor>,
     /// Once the service runs, it has all of the above.
     pub shared: Option<Arc<Shared>>,
+}
+
+/// Where this process stands among those that follow each other.
+pub(super) struct Succession {
+    pub generation: u32,
+    /// What is still the one's before it.
+    pub promotion: Option<Promotion>,
+    /// How one will follow it.
+    pub replacing: Replacing,
 }
 
 impl Opened {
@@ -112,9 +122,8 @@ impl Opened {
         plan: Plan,
         waiting: Waiting,
         sockets: Sockets,
-        generation: u32,
-        promotion: Option<Promotion>,
-        replacing: Replacing,
+        store: FdStore,
+        succession: Succession,
     ) -> Parts {
         let log = self.log().clone();
         let waiting = Waiting {
@@ -134,13 +143,14 @@ impl Opened {
             health: crate::health::Health::new(),
             log,
             sockets,
+            store,
             root: plan.root,
             activation: plan.activation,
             options: plan.options,
             reloads: plan.manifest.reloads,
-            generation,
-            promotion,
-            replacing,
+            generation: succession.generation,
+            promotion: succession.promotion,
+            replacing: succession.replacing,
         }
     }
 

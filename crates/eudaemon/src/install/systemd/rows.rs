@@ -175,12 +175,13 @@ const LIFE: &[Row] = &[
     }),
     row("KillMode", 0, |_| when(true, "mixed")),
     row("FileDescriptorStoreMax", 0, |facts| {
-        Ok(facts
-            .of
-            .descriptor_store
-            .map(|most| most.to_string())
-            .into_iter()
-            .collect())
+        let storing = facts.of.manifest.storing.then_some(STORED);
+        let most = facts.of.descriptor_store.or(storing);
+        Ok(most.map(|most| most.to_string()).into_iter().collect())
+    }),
+    // Older ones do the same without being told.
+    row("FileDescriptorStorePreserve", 0, |facts| {
+        when(facts.of.manifest.storing && facts.version >= 254, "restart")
     }),
     row("StateDirectory", 0, |facts| {
         when(
@@ -225,7 +226,15 @@ const LIFE: &[Row] = &[
             &facts.of.manifest.name,
         )
     }),
+    // A socket in it would be kept, and nobody could reach it. Source: systemd.exec(5), RuntimeDirectoryPreserve=.
+    row("RuntimeDirectoryPreserve", 0, |facts| {
+        let has = facts.has_directory("/run", facts.of.manifest.runtime);
+        when(has && facts.of.manifest.storing, "restart")
+    }),
 ];
+
+/// How many descriptors are kept of a service that stores its sockets, if nobody says: two for each of them, and some.
+const STORED: u32 = 128;
 
 /// A duration as `90s` or `1500ms`; never 0, which would mean none.
 fn span(duration: std::time::Duration) -> String {

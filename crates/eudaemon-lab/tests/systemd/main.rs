@@ -11,3 +11,4 @@ mod hello;
 mod log;
 mod machine;
 mod peer;
+mod zero_downtime;

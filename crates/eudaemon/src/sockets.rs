@@ -38,6 +38,7 @@ mod tests;
 
 pub use bound::Bound;
 pub(crate) use bound::Made;
+pub(crate) use bound::door;
 pub use connection::{Connection, Peer};
 pub use error::SocketError;
 pub use filter::{Filter, is};

@@ -97,6 +97,71 @@ impl World {
     }
 }
 
+/// T29: both find the remains of an earlier life, or nothing.
+#[test]
+fn of_two_starters_one_has_the_door() {
+    for round in 0..50 {
+        let name = format!("eud-doors-{}-{round}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("control");
+        if round % 2 == 0 {
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        }
+        let line = std::sync::Barrier::new(2);
+        let start = || {
+            line.wait();
+            Control::bind(&path)
+        };
+        let (one, two) = std::thread::scope(|scope| {
+            let other = scope.spawn(start);
+            (start(), other.join().unwrap())
+        });
+        let (winner, loser) = match (one, two) {
+            (Ok(winner), Err(loser)) | (Err(loser), Ok(winner)) => (winner, loser),
+            other => panic!("round {round}: {other:?}"),
+        };
+        assert_eq!(loser.kind(), std::io::ErrorKind::AddrInUse, "{loser}");
+        // The path is the winner's, and is found to be: nobody has the lock any more.
+        UnixStream::connect(&path).unwrap();
+        let third = Control::bind(&path).unwrap_err();
+        assert_eq!(third.kind(), std::io::ErrorKind::AddrInUse, "{third}");
+        drop(winner);
+        assert!(!path.exists());
+        drop(Control::bind(&path).unwrap());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+/// T35: descriptors that a client sends along with a question are nobody's here, and not kept.
+#[test]
+fn descriptors_of_a_client_are_not_received() {
+    use std::os::fd::AsFd;
+    let world = World::new();
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let gift = [null.as_fd(); 253];
+    let strays = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let target = |entry: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_link(entry.unwrap().path()).ok()
+        };
+        let null = |target: &PathBuf| target.as_os_str() == "/dev/null";
+        open.filter_map(target).filter(null).count()
+    };
+    let before = strays();
+    let client = world.client();
+    let line = eudaemon_sys::passing::Channel::from(std::os::fd::OwnedFd::from(
+        client.try_clone().unwrap(),
+    ));
+    let mut told = [0; 64];
+    for _ in 0..8 {
+        line.send(b"status\n", &gift).unwrap();
+        let length = (&client).read(&mut told).unwrap();
+        assert_eq!(&told[..length], b"state: serving ok\nok\n");
+    }
+    assert_eq!(strays(), before);
+}
+
 #[test]
 fn questions_are_answered() {
     let world = World::new();

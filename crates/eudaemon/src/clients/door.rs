@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,24 +135,9 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Listens at `path`, with mode 0600 from birth. A socket at which nobody listens any more is replaced; anything else that is there is left
-/// and is an error.
+/// and is an error. Of two that do this at once one has it: `PATH.lock` is held meanwhile, and stays.
 pub(crate) fn listen(path: &Path) -> io::Result<(UnixListener, Place)> {
-    let about = |path| std::fs::symlink_metadata(path);
-    let listener = match eudaemon_sys::socket::listen_private(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let is_socket = about(path).is_ok_and(|about| about.file_type().is_socket());
-            let knock = eudaemon_sys::socket::connect(path);
-            let is_stale = knock
-                .as_ref()
-                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-            if !is_socket || !is_stale {
-                return Err(error);
-            }
-            std::fs::remove_file(path)?;
-            eudaemon_sys::socket::listen_private(path)?
-        }
-        other => other?,
-    };
+    let listener = crate::sockets::door(path)?;
     Ok((listener, Place::of(path, true)))
 }
 

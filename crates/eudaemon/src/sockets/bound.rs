@@ -9,9 +9,13 @@ use std::fs::File;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Most clients that may wait to be let in by the library's own servers.
+const DOOR_BACKLOG: u32 = 64;
 
 /// A socket of the set, and its file if it was bound at a path by this program.
 ///
@@ -234,6 +238,31 @@ pub(super) fn at(
         lock,
     };
     Ok((socket, made))
+}
+
+/// Listens at a path for the library itself, with mode 0600: what is there goes by [`Unlink::ProbeThenFlock`], but that the lock is
+/// held no longer than this takes. Whoever listens by then is found, whichever process that is after a handover.
+///
+/// # Errors
+/// `AddrInUse`: somebody listens there, or begins to, or it is something else than a socket.
+pub(crate) fn door(path: &Path) -> io::Result<UnixListener> {
+    let path = std::path::absolute(path)?;
+    let access = Access {
+        mode: 0o600,
+        owner: None,
+    };
+    let system = |error| SocketError::Look(error);
+    let bound = at(Kind::Stream, &path, Unlink::ProbeThenFlock, access, system);
+    let (socket, made) = bound.map_err(|error| match error {
+        SocketError::Look(error) | SocketError::Lock { error, .. } => error,
+        error => io::Error::new(io::ErrorKind::AddrInUse, error),
+    })?;
+    bind::listen(&socket, DOOR_BACKLOG)?;
+    // Whose the file is from here on is the caller's to say.
+    made.disarm();
+    let listener = UnixListener::from(socket);
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// The lock of a path: that of a file beside it, which is never removed, so whoever has its lock has the path's.

@@ -110,7 +110,7 @@ impl Log {
     ///
     /// [`LogTarget::Auto`] is the journal in its native form if standard error, or standard output, is the stream
     /// `JOURNAL_STREAM` names; else standard error, as [`eudaemon_core::logging::choose`] says it; else, if that is
-    /// nobody, syslog. [`Log::describes`] tells which it became.
+    /// nobody, or the socket that standard input is, a client's, syslog. [`Log::describes`] tells which it became.
     ///
     /// # Errors
     /// [`LogError`]: the target cannot be opened; for [`LogTarget::Auto`], there is nobody to log to

@@ -60,6 +60,8 @@ impl Surroundings {
             end: match kind {
                 Kind::Terminal => End::Terminal,
                 Kind::Nowhere => End::Nowhere,
+                // As inetd passes a client: what is written there is sent to it.
+                Kind::Socket if look(io::stdin()) == (kind, device, inode) => End::Nowhere,
                 Kind::Pipe | Kind::Socket => End::Program,
                 Kind::File | Kind::Other => End::File,
             },

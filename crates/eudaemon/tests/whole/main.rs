@@ -10,6 +10,7 @@
 mod blocked;
 mod confined;
 mod end;
+mod handed;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod managed;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         orders::TESTS,
         surroundings::TESTS,
         blocked::TESTS,
+        handed::TESTS,
         thrift::TESTS,
     ])
 }

@@ -303,7 +303,7 @@ pub fn play(role: &OsStr) -> ExitCode {
                 Ok(())
             })
         }),
-        other => super::surroundings::play(other),
+        other => super::handed::play(other).unwrap_or_else(|| super::surroundings::play(other)),
     }
 }
 

@@ -96,6 +96,9 @@ pub(crate) type Later = Box<dyn FnOnce(&Handle) -> Result<()> + Send>;
 /// How the status of a failed reload begins.
 const RELOAD_FAILED: &str = "reload failed: ";
 
+/// Why there will be no reload.
+const STOPPING: &str = "the service is stopping";
+
 /// Is told how a reload ended.
 type Ear = Box<dyn FnOnce(Result<(), String>) + Send>;
 
@@ -187,7 +190,7 @@ impl Shared {
                 }
                 Effect::Reload => {}
                 Effect::Stop => self.stop(),
-                Effect::RefuseReload => self.refused(),
+                Effect::RefuseReload => self.refused(STOPPING),
                 Effect::GiveUpReplacement => self.replacing.give_up(),
                 // Whoever brings these about sees to them.
                 Effect::BeginReplacement
@@ -232,6 +235,10 @@ impl Shared {
         // Before the service hears of it, and says something in its turn.
         self.hand_on(Arc::clone(line));
         self.health.enter(Phase::Stopping);
+        if effects.contains(&Effect::PassReload) {
+            // It happens elsewhere, and whoever waits is connected there in a moment.
+            self.refused("another process serves now and was told to reload; ask again to hear how that ends");
+        }
         if effects.contains(&Effect::Stop) {
             self.stop();
         }
@@ -245,7 +252,7 @@ impl Shared {
         self.stop.set(Instant::now() + self.options.stop_timeout);
         self.inbox.put(Letter::Stop);
         self.reloads.put(Letter::Stop);
-        self.refused();
+        self.refused(STOPPING);
     }
 
     /// When time itself is an event.
@@ -306,10 +313,10 @@ impl Shared {
     }
 
     /// There will be no reload any more.
-    fn refused(&self) {
+    fn refused(&self, why: &str) {
         let waiting = std::mem::take(&mut held(&self.asked).waiting);
         for (_, ear) in waiting {
-            ear(Err("the service is stopping".to_owned()));
+            ear(Err(why.to_owned()));
         }
     }
 

@@ -12,6 +12,7 @@ use crate::logging::{Level, LevelHandle};
 use crate::needs::Needs;
 use crate::options::Options;
 use crate::promotion::Heir;
+use crate::replace::{self, ReplaceError, Replaced};
 use crate::shared::Shared;
 use crate::sockets::Sockets;
 use crate::{Context, Error, Exit, Result, ServiceArgs};
@@ -155,6 +156,17 @@ impl Commands for Orders {
             Ok(()) => answer.done(""),
             Err(why) => answer.failed(why),
         }));
+    }
+
+    fn replace(&self, answer: Answer) {
+        if !self.0.replacing.is_offered {
+            return answer.failed("this service is not replaced when it is asked to be");
+        }
+        let told = |outcome: Result<Replaced, ReplaceError>| match outcome {
+            Ok(replaced) => answer.done_with([("pid".to_owned(), replaced.pid().to_string())]),
+            Err(error) => answer.failed(error.whole()),
+        };
+        replace::ask(&self.0, Box::new(told));
     }
 
     fn stop(&self, answer: Answer) {

@@ -62,6 +62,42 @@ pub fn play(role: &OsStr) -> ExitCode {
         }),
         "run-fails" => Builder::new("run-fails")
             .run(|_| Ok(|_: Running| Err(Error::new(Exit::Temporary, "the disk is full")))),
+        // Both sides of the library: it is replaced by itself.
+        "both" => {
+            let mut manifest = Manifest::new("both").replacing();
+            manifest.reloads = true;
+            Builder::of(manifest).run(|cx| {
+                let generation = cx.handover().map_or(0, |given| given.generation());
+                if folder().join("wrong").exists() {
+                    return Err(Error::config("web.toml:3: no such thing"));
+                }
+                let address = format!("unix:{}", folder().join("web.sock").display());
+                let web = cx.sockets().get("web").or_bind(&address).unix_listener()?;
+                note(&format!("begun-{generation}"), "");
+                while generation > 0 && folder().join("slow").exists() {
+                    std::thread::yield_now();
+                }
+                Ok(move |mut cx: Running| {
+                    cx.status(format_args!("generation {generation}"));
+                    cx.ready();
+                    note(&format!("ready-{generation}"), "");
+                    while let Event::Reload(reload) = cx.wait() {
+                        note(&format!("reloading-{generation}"), "");
+                        while folder().join("slow-reload").exists() {
+                            std::thread::yield_now();
+                        }
+                        cx.status(format_args!("reloaded in {generation}"));
+                        reload.done();
+                    }
+                    while folder().join("slow-drain").exists() {
+                        std::thread::yield_now();
+                    }
+                    note(&format!("ended-{generation}"), "");
+                    drop(web);
+                    Ok(())
+                })
+            })
+        }
         // An old process that dies when the new one is ready.
         "dying" => {
             let role = std::env::var(PROGRAM_ROLE).expect("the test sets it");

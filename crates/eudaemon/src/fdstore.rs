@@ -192,11 +192,8 @@ impl FdStore {
         if !self.keeps()? {
             return Ok(false);
         }
-        let state = self.held().states.remove(name);
+        self.drop_state(name)?;
         self.unstore(name)?;
-        if let Some(state) = state.filter(|state| state.stored_as != name) {
-            self.unstore(&state.stored_as)?;
-        }
         self.listening().forget(name);
         self.settle();
         Ok(true)
@@ -284,6 +281,17 @@ impl FdStore {
             self.0.notify.unstore(&before)?;
         }
         Ok(true)
+    }
+
+    fn drop_state(&self, name: &str) -> Result<(), StoreError> {
+        let mut held = self.held();
+        self.find_state(&mut held, name);
+        let state = held.states.remove(name);
+        drop(held);
+        match state {
+            Some(state) => Ok(self.unstore(&state.stored_as)?),
+            None => Ok(()),
+        }
     }
 
     fn store(&self, name: &str, fd: BorrowedFd<'_>, poll: Poll) -> Result<bool, StoreError> {

@@ -148,10 +148,7 @@ fn made(entry: &Entry, locks: &mut Vec<(String, OwnedFd)>) -> Result<Option<Made
         return Err(Lost);
     }
     let path = PathBuf::from(path);
-    let identity = Identity {
-        device: file.inode.device,
-        inode: file.inode.inode,
-    };
+    let identity = identity(file.inode);
     let lock = file.lock.map(stored::lock_name);
     let lock = locks
         .iter()
@@ -159,8 +156,8 @@ fn made(entry: &Entry, locks: &mut Vec<(String, OwnedFd)>) -> Result<Option<Made
     let lock = lock.map(|at| locks.swap_remove(at).1);
     let made = Made::adopted(path, kind, identity, lock);
     made.set_stored(true);
-    if !file.is_removed {
-        made.disarm();
+    if file.is_removed {
+        made.arm();
     }
     Ok(Some(made))
 }
@@ -314,7 +311,12 @@ impl FdStore {
         let entries: Vec<Entry> = wanted.iter().map(|(entry, _)| entry.clone()).collect();
         // First: what is stored without being listed would be taken for the manager's.
         if entries != listening.listed {
-            self.replace_state(stored::LIST, stored::encode(&entries).as_bytes())?;
+            match entries.is_empty() {
+                true => self.drop_state(stored::LIST)?,
+                false => {
+                    self.replace_state(stored::LIST, stored::encode(&entries).as_bytes())?;
+                }
+            }
             listening.listed = entries;
         }
         for (entry, one) in wanted {
@@ -383,8 +385,12 @@ impl FdStore {
         if gone.iter().any(|entry| entry.file.is_some()) {
             self.0.notify.barrier(PATIENCE)?;
         }
-        for made in gone_too.iter().filter_map(|gone| gone.made.upgrade()) {
-            made.set_stored(false);
+        for gone in &gone_too {
+            match gone.made.upgrade() {
+                // Whoever closes it now removes its file.
+                Some(made) => made.set_stored(false),
+                None => remove_file(&gone.entry),
+            }
         }
         Ok(())
     }
@@ -456,6 +462,20 @@ fn entry(one: &Active) -> io::Result<Entry> {
     })
 }
 
+/// Removes the file of a socket that nobody has any more.
+fn remove_file(entry: &Entry) {
+    let (Some(file), Some(Address { kind: Some(kind), place: Place::Path(path) })) =
+        (entry.file, &entry.address)
+    else {
+        return;
+    };
+    let (path, identity) = (path.as_ref(), identity(file.inode));
+    if file.is_removed && bind::is_answered(*kind, path).is_ok_and(|is_answered| !is_answered) {
+        // One that stays, behind a chroot say, is replaced by the next who binds there.
+        let _ = bind::remove_if(path, identity);
+    }
+}
+
 /// What is had again at another of its addresses' spellings is the same.
 fn is_same(one: &Entry, other: &Entry) -> bool {
     one.name == other.name && one.socket == other.socket
@@ -463,6 +483,13 @@ fn is_same(one: &Entry, other: &Entry) -> bool {
 
 fn inode(fd: impl AsFd) -> io::Result<Inode> {
     Ok(of(about(fd)?.identity))
+}
+
+fn identity(of: Inode) -> Identity {
+    Identity {
+        device: of.device,
+        inode: of.inode,
+    }
 }
 
 fn of(identity: Identity) -> Inode {

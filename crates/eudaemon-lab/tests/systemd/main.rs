@@ -8,6 +8,7 @@
 mod control;
 mod first;
 mod hello;
+mod keeper;
 mod log;
 mod machine;
 mod peer;

@@ -9,6 +9,7 @@ mod control;
 mod first;
 mod hello;
 mod keeper;
+mod https;
 mod log;
 mod machine;
 mod peer;

@@ -17,7 +17,7 @@ use answers::Answers;
 use eudaemon::drain::Connections;
 use eudaemon::sockets::{Bound, Sockets};
 use eudaemon::tls::Tls;
-use eudaemon::{AsyncService, Event, Init, Manifest, Result, Running};
+use eudaemon::{AsyncService, Error, Event, Init, Manifest, Result, Running};
 use settings::Settings;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -131,8 +131,13 @@ fn doors(settings: &Settings, tls: Option<&Tls>, sockets: &Sockets) -> Result<Ve
         Ok(())
     };
     open("http", &settings.http, None)?;
-    if let Some(tls) = tls {
-        open("https", &settings.https, Some(tls.clone()))?;
+    match tls {
+        Some(tls) => open("https", &settings.https, Some(tls.clone()))?,
+        // Left alone, its clients would wait for ever.
+        None if handed.iter().any(|name| name == "https") => {
+            return Err(Error::config("there is a socket https, and no certificate"));
+        }
+        None => {}
     }
     Ok(doors)
 }

@@ -112,7 +112,7 @@ fn both_protocols_are_answered_with_the_certificate_and_without() {
         $tls -o /dev/null -w '%{http_code}\n' https://localhost:$TLS/none
         curl -sS -o /dev/null https://localhost:$TLS/ 2>/dev/null || echo "unknown certificate: $?""#,
     );
-    let hello = format!("hello from process {}\n", running.pid);
+    let hello = format!("hello from process {}, generation 0\n", running.pid);
     let expected = format!(
         "{hello}1.1\n{hello}2\n{hello}1.1\n100002\nslow\n2\n404\nunknown certificate: 60\n"
     );
@@ -204,7 +204,9 @@ fn a_new_certificate_is_shown_and_who_is_connected_goes_on() {
     let pid = running.pid;
     assert_eq!(
         old.out,
-        format!("hello from process {pid}\nserial=A1\nhallo from process {pid}\nserial=B2\n"),
+        format!(
+            "hello from process {pid}, generation 0\nserial=A1\nhallo from process {pid}, generation 0\nserial=B2\n"
+        ),
         "{old:?}"
     );
     site.ends_well(&running);
@@ -323,7 +325,7 @@ fn a_listener_of_a_manager_is_taken_by_its_name() {
     let seen = site.sh(
         "curl -sS --http2 --cacert root.pem https://localhost:$TLS/ && curl -sS http://localhost:$PLAIN/",
     );
-    let hello = format!("hello from process {}\n", running.pid);
+    let hello = format!("hello from process {}, generation 0\n", running.pid);
     assert_eq!(seen.out, hello.repeat(2), "{seen:?} {}", running.err());
     site.ends_well(&running);
 }
@@ -356,7 +358,7 @@ fn a_stop_ends_connections_without_losing_a_request() {
     assert_eq!(
         seen.out,
         format!(
-            "HTTP/1.1 200 OK\nconnection: close\nhello from process {pid}\nslow\nslow\nidle for 2 s\n"
+            "HTTP/1.1 200 OK\nconnection: close\nhello from process {pid}, generation 0\nslow\nslow\nidle for 2 s\n"
         ),
         "{seen:?}"
     );

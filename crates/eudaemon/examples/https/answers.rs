@@ -12,12 +12,14 @@ const MOST: usize = 1 << 24;
 
 pub struct Answers {
     greeting: RwLock<String>,
+    generation: u32,
 }
 
 impl Answers {
-    pub fn new(settings: Settings) -> Answers {
+    pub fn new(settings: Settings, generation: u32) -> Answers {
         Answers {
             greeting: RwLock::new(settings.greeting),
+            generation,
         }
     }
 
@@ -51,6 +53,7 @@ impl Answers {
 
     fn greeting(&self) -> String {
         let greeting = self.greeting.read().unwrap_or_else(PoisonError::into_inner);
-        format!("{greeting} from process {}\n", std::process::id())
+        let (process, generation) = (std::process::id(), self.generation);
+        format!("{greeting} from process {process}, generation {generation}\n")
     }
 }

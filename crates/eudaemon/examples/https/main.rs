@@ -15,6 +15,7 @@ mod settings;
 
 use answers::Answers;
 use eudaemon::drain::Connections;
+use eudaemon::handover::Handover;
 use eudaemon::sockets::{Bound, Sockets};
 use eudaemon::tls::Tls;
 use eudaemon::{AsyncService, Error, Event, Init, Manifest, Result, Running};
@@ -48,6 +49,8 @@ struct Web {
     settings: Settings,
     tls: Option<Tls>,
     doors: Vec<Door>,
+    /// How often the process was replaced.
+    generation: u32,
 }
 
 impl AsyncService for Web {
@@ -55,7 +58,7 @@ impl AsyncService for Web {
     const NAME: &'static str = "https";
 
     fn manifest() -> Manifest {
-        Manifest::new(Self::NAME).reloading()
+        Manifest::new(Self::NAME).reloading().replacing().storing()
     }
 
     fn check(words: &Words) -> Result<()> {
@@ -81,11 +84,12 @@ impl AsyncService for Web {
             settings,
             tls,
             doors,
+            generation: cx.handover().map_or(0, Handover::generation),
         })
     }
 
     async fn run(self, mut cx: Running) -> Result<()> {
-        let answers = Arc::new(Answers::new(self.settings));
+        let answers = Arc::new(Answers::new(self.settings, self.generation));
         let connections = Connections::until(cx.stop());
         let mut serving = serve(self.doors, &connections, &answers)?;
         cx.ready();

@@ -66,10 +66,13 @@ impl Kind {
 
 /// What a descriptor leads to. Source: `fstat(2)`; `socket(7)`, `SO_DOMAIN`, `SO_TYPE` and `SO_PROTOCOL`.
 pub fn kind(fd: impl AsFd) -> io::Result<Kind> {
-    match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
-        FileType::Socket => socket(fd),
-        FileType::RegularFile if is_message_queue(&fd)? => Ok(Kind::Queue),
-        kind => Ok(of_file(kind)),
+    let of = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+    if of == FileType::Socket {
+        socket(fd)
+    } else if of == FileType::RegularFile && is_message_queue(&fd)? {
+        Ok(Kind::Queue)
+    } else {
+        Ok(of_file(of))
     }
 }
 
@@ -79,7 +82,11 @@ pub(crate) fn of_file(kind: FileType) -> Kind {
         FileType::Fifo => Kind::Fifo,
         FileType::RegularFile => Kind::File,
         FileType::CharacterDevice => Kind::Device,
-        _ => Kind::Other,
+        FileType::Directory
+        | FileType::Symlink
+        | FileType::Socket
+        | FileType::BlockDevice
+        | FileType::Unknown => Kind::Other,
     }
 }
 

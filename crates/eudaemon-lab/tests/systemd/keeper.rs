@@ -69,7 +69,12 @@ fn ten_restarts_refuse_nobody_and_forget_nothing() {
         cat crowd/told.* | cut -d' ' -f2 | sort -u | wc -l
         show keeper NRestarts; show keeper Result; [ $served -gt 100 ]",
     );
-    let processes: u32 = said.lines().next().unwrap_or_default().parse().expect("a number");
+    let processes: u32 = said
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .parse()
+        .expect("a number");
     // A process that was replaced at once may have served nobody.
     assert!((2..=11).contains(&processes), "{said}");
     assert_eq!(said.lines().skip(1).collect::<Vec<_>>(), ["0", "success"]);
@@ -77,7 +82,10 @@ fn ten_restarts_refuse_nobody_and_forget_nothing() {
 
 #[test]
 fn who_waits_while_it_is_away_is_served_by_the_next() {
-    let Some(machine) = unit(LISTEN, "ExecStartPre=/bin/bash -c 'until [ -e /run/go ]; do sleep 0.02; done'") else {
+    let Some(machine) = unit(
+        LISTEN,
+        "ExecStartPre=/bin/bash -c 'until [ -e /run/go ]; do sleep 0.02; done'",
+    ) else {
         return;
     };
     let said = seen(
@@ -173,7 +181,10 @@ fn what_nobody_asks_for_is_dropped() {
     let Some(machine) = unit(LISTEN, &format!("NotifyAccess=all\n{stranger}")) else {
         return;
     };
-    let said = seen(&machine, "systemctl start keeper; show keeper NFileDescriptorStore; ask >/dev/null; soon stores 3");
+    let said = seen(
+        &machine,
+        "systemctl start keeper; show keeper NFileDescriptorStore; ask >/dev/null; soon stores 3",
+    );
     assert!(said == "2\n" || said == "3\n", "{said}");
 }
 

@@ -8,8 +8,8 @@
 mod control;
 mod first;
 mod hello;
-mod keeper;
 mod https;
+mod keeper;
 mod log;
 mod machine;
 mod peer;

@@ -60,10 +60,8 @@ pub fn make(name: &str, access: Access, room: Option<Room>) -> io::Result<Option
         unsafe { libc::mq_open(name.as_ptr(), how, mode, wanted.unwrap_or(std::ptr::null())) };
     let Some(fd) = owned(number) else {
         let error = io::Error::last_os_error();
-        return match error.kind() {
-            io::ErrorKind::AlreadyExists => Ok(None),
-            _ => Err(error),
-        };
+        let is_there = error.kind() == io::ErrorKind::AlreadyExists;
+        return if is_there { Ok(None) } else { Err(error) };
     };
     let admitted = admit(&fd, access).and_then(|()| read(fd));
     if admitted.is_err() {

@@ -464,8 +464,13 @@ fn entry(one: &Active) -> io::Result<Entry> {
 
 /// Removes the file of a socket that nobody has any more.
 fn remove_file(entry: &Entry) {
-    let (Some(file), Some(Address { kind: Some(kind), place: Place::Path(path) })) =
-        (entry.file, &entry.address)
+    let (
+        Some(file),
+        Some(Address {
+            kind: Some(kind),
+            place: Place::Path(path),
+        }),
+    ) = (entry.file, &entry.address)
     else {
         return;
     };

@@ -253,9 +253,12 @@ pub(crate) fn door(path: &Path) -> io::Result<UnixListener> {
     };
     let system = |error| SocketError::Look(error);
     let bound = at(Kind::Stream, &path, Unlink::ProbeThenFlock, access, system);
-    let (socket, made) = bound.map_err(|error| match error {
-        SocketError::Look(error) | SocketError::Lock { error, .. } => error,
-        error => io::Error::new(io::ErrorKind::AddrInUse, error),
+    let (socket, made) = bound.map_err(|error| {
+        if let SocketError::Look(error) | SocketError::Lock { error, .. } = error {
+            error
+        } else {
+            io::Error::new(io::ErrorKind::AddrInUse, error)
+        }
     })?;
     bind::listen(&socket, DOOR_BACKLOG)?;
     // Whose the file is from here on is the caller's to say.

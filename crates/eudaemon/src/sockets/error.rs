@@ -126,11 +126,8 @@ impl SocketError {
 impl SocketError {
     /// Whether somebody has what was to be bound.
     pub(super) fn is_in_use(&self) -> bool {
-        match self {
-            SocketError::Taken { .. } => true,
-            SocketError::Bind { error, .. } => error.kind() == io::ErrorKind::AddrInUse,
-            _ => false,
-        }
+        let by_the_kernel = matches!(self, SocketError::Bind { error, .. } if error.kind() == io::ErrorKind::AddrInUse);
+        by_the_kernel || matches!(self, SocketError::Taken { .. })
     }
 }
 

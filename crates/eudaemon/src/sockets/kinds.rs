@@ -128,14 +128,14 @@ impl Ways {
             error,
         };
         let found = bind::find(path).map_err(system)?;
-        match found.kind {
-            Found::File | Found::Device => waits(found.open(self.writes)).map_err(system),
-            is => Err(SocketError::WrongFile {
+        if !matches!(found.kind, Found::File | Found::Device) {
+            return Err(SocketError::WrongFile {
                 path: path.into(),
-                is,
+                is: found.kind,
                 wanted: "a regular file or a character device",
-            }),
+            });
         }
+        waits(found.open(self.writes)).map_err(system)
     }
 
     /// The message queue of this name, which is made if it is not there.

@@ -9,8 +9,14 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 
 pub const TESTS: &[Test] = &[
     ("a_path_and_its_lock_stay", a_path_and_its_lock_stay),
-    ("a_path_that_is_gone_is_bound_anew", a_path_that_is_gone_is_bound_anew),
-    ("a_file_goes_with_the_last_that_has_it", a_file_goes_with_the_last_that_has_it),
+    (
+        "a_path_that_is_gone_is_bound_anew",
+        a_path_that_is_gone_is_bound_anew,
+    ),
+    (
+        "a_file_goes_with_the_last_that_has_it",
+        a_file_goes_with_the_last_that_has_it,
+    ),
     ("another_mode_is_set", another_mode_is_set),
     ("what_is_in_a_fifo_waits", what_is_in_a_fifo_waits),
 ];
@@ -23,19 +29,34 @@ fn a_path_and_its_lock_stay() {
     let first = life.serve(&[(OPEN, &open)]);
     let order = format!("open admin unix:{}", path.display());
     assert_eq!(life.order(&first, &order), "ok");
-    let stored = ["admin", "eudaemon.lock", "eudaemon.lock", "eudaemon.stored", "log"];
+    let stored = [
+        "admin",
+        "eudaemon.lock",
+        "eudaemon.lock",
+        "eudaemon.stored",
+        "log",
+    ];
     until("both are stored", || names(&first) == stored);
     let inode = fs::metadata(&log).unwrap().ino();
     let says = UnixDatagram::unbound().unwrap();
     says.send_to(b"one", &log).unwrap();
     let waits = UnixStream::connect(&path).unwrap();
     life.end(first);
-    assert_eq!(fs::metadata(&log).unwrap().ino(), inode, "nobody removed it");
+    assert_eq!(
+        fs::metadata(&log).unwrap().ino(),
+        inode,
+        "nobody removed it"
+    );
     says.send_to(b"two", &log).unwrap();
     // Somebody else, who is started while it is away, is kept out.
     let mut other = Life::new();
     let taken = other.begin(&[(OPEN, &open)]);
-    assert_eq!(taken.wait_end(LONG).unwrap().code(), Some(69), "{}", other.log());
+    assert_eq!(
+        taken.wait_end(LONG).unwrap().code(),
+        Some(69),
+        "{}",
+        other.log()
+    );
     let second = life.serve(&[(OPEN, &open)]);
     until("the unclaimed one is gone", || !path.exists());
     assert_eq!(names(&second), ["eudaemon.lock", "eudaemon.stored", "log"]);
@@ -44,7 +65,12 @@ fn a_path_and_its_lock_stay() {
     let mut reset = waits;
     assert!(std::io::Read::read(&mut reset, &mut [0; 8]).map_or(true, |count| count == 0));
     let taken = other.begin(&[(OPEN, &open)]);
-    assert_eq!(taken.wait_end(LONG).unwrap().code(), Some(69), "{}", other.log());
+    assert_eq!(
+        taken.wait_end(LONG).unwrap().code(),
+        Some(69),
+        "{}",
+        other.log()
+    );
     drop(taken);
     life.end(second);
     life.forget();

@@ -58,7 +58,8 @@ pub fn play() -> ExitCode {
             return Err(Error::config("as asked"));
         }
         Ok(move |cx: Running| {
-            let orders = UnixListener::bind(stage::folder().join(format!("orders.{}", std::process::id())))?;
+            let orders =
+                UnixListener::bind(stage::folder().join(format!("orders.{}", std::process::id())))?;
             cx.status(said.join(" "));
             cx.ready();
             let has = Arc::new(Mutex::new(Has {
@@ -73,7 +74,8 @@ pub fn play() -> ExitCode {
                     BufReader::new(&order).read_line(&mut line)?;
                     let line = line.trim_end();
                     let mut has = ours.lock().expect("nobody panics");
-                    let answer = obey(&cx, &mut has, line).unwrap_or_else(|error| error.to_string());
+                    let answer =
+                        obey(&cx, &mut has, line).unwrap_or_else(|error| error.to_string());
                     writeln!(&order, "{answer}")?;
                 }
                 Ok(())

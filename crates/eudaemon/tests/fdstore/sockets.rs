@@ -7,19 +7,55 @@ use eudaemon_core::words::Signal;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 pub const TESTS: &[Test] = &[
-    ("who_waits_is_served_by_the_next", who_waits_is_served_by_the_next),
-    ("a_killed_service_loses_nothing", a_killed_service_loses_nothing),
-    ("what_is_closed_is_kept_no_more", what_is_closed_is_kept_no_more),
-    ("another_address_is_another_socket", another_address_is_another_socket),
-    ("an_address_keeps_its_socket_under_another_name", an_address_keeps_its_socket_under_another_name),
+    (
+        "who_waits_is_served_by_the_next",
+        who_waits_is_served_by_the_next,
+    ),
+    (
+        "a_killed_service_loses_nothing",
+        a_killed_service_loses_nothing,
+    ),
+    (
+        "what_is_closed_is_kept_no_more",
+        what_is_closed_is_kept_no_more,
+    ),
+    (
+        "another_address_is_another_socket",
+        another_address_is_another_socket,
+    ),
+    (
+        "an_address_keeps_its_socket_under_another_name",
+        an_address_keeps_its_socket_under_another_name,
+    ),
     ("what_is_in_the_way_gives_way", what_is_in_the_way_gives_way),
-    ("one_of_several_of_a_name_is_closed", one_of_several_of_a_name_is_closed),
-    ("a_managers_socket_is_never_stored", a_managers_socket_is_never_stored),
-    ("nothing_is_removed_before_ready", nothing_is_removed_before_ready),
-    ("a_service_that_stores_no_more_leaves_nothing", a_service_that_stores_no_more_leaves_nothing),
-    ("without_a_store_nothing_is_kept_and_that_is_said_once", without_a_store_nothing_is_kept),
-    ("a_manager_that_does_not_tell_is_tried", a_manager_that_does_not_tell_is_tried),
-    ("a_store_that_is_too_small_is_told", a_store_that_is_too_small_is_told),
+    (
+        "one_of_several_of_a_name_is_closed",
+        one_of_several_of_a_name_is_closed,
+    ),
+    (
+        "a_managers_socket_is_never_stored",
+        a_managers_socket_is_never_stored,
+    ),
+    (
+        "nothing_is_removed_before_ready",
+        nothing_is_removed_before_ready,
+    ),
+    (
+        "a_service_that_stores_no_more_leaves_nothing",
+        a_service_that_stores_no_more_leaves_nothing,
+    ),
+    (
+        "without_a_store_nothing_is_kept_and_that_is_said_once",
+        without_a_store_nothing_is_kept,
+    ),
+    (
+        "a_manager_that_does_not_tell_is_tried",
+        a_manager_that_does_not_tell_is_tried,
+    ),
+    (
+        "a_store_that_is_too_small_is_told",
+        a_store_that_is_too_small_is_told,
+    ),
 ];
 
 fn tcp(port: u16) -> String {
@@ -76,7 +112,9 @@ fn what_is_closed_is_kept_no_more() {
     let first = life.serve(&[(OPEN, &tcp(port))]);
     let order = format!("open more tcp:127.0.0.1:{other}");
     assert_eq!(life.order(&first, &order), "ok");
-    until("it is stored", || first.stored_names().contains(&"more".to_owned()));
+    until("it is stored", || {
+        first.stored_names().contains(&"more".to_owned())
+    });
     assert_eq!(life.order(&first, "close web"), "ok");
     until("it is refused", || client(port).is_err());
     assert_eq!(names(&first), ["eudaemon.stored", "more"]);
@@ -111,7 +149,9 @@ fn an_address_keeps_its_socket_under_another_name() {
     let second = life.serve(&[(OPEN, &open)]);
     assert_eq!(life.order(&second, "answer http"), "ok");
     assert_eq!(line(&waits), second.pid().to_string());
-    until("the name is new", || names(&second) == ["eudaemon.stored", "http"]);
+    until("the name is new", || {
+        names(&second) == ["eudaemon.stored", "http"]
+    });
     life.end(second);
     let third = life.serve(&[(OPEN, &open)]);
     assert!(client(port).is_ok());
@@ -142,7 +182,9 @@ fn one_of_several_of_a_name_is_closed() {
     let waits = client(two).unwrap();
     life.end(first);
     let second = life.serve(&[(OPEN, &tcp(two))]);
-    until("one is left", || names(&second) == ["eudaemon.stored", "web"]);
+    until("one is left", || {
+        names(&second) == ["eudaemon.stored", "web"]
+    });
     assert!(client(one).is_err());
     assert_eq!(life.order(&second, "answer web"), "ok");
     assert_eq!(line(&waits), second.pid().to_string());
@@ -220,9 +262,7 @@ fn a_manager_that_does_not_tell_is_tried() {
     first.wait_ready(LONG).unwrap();
     assert_eq!(life.order(&first, "capacity"), "None true");
     assert_eq!(names(&first), ["eudaemon.stored", "web"]);
-    let asked = |event: &&eudaemon::testing::Event| {
-        matches!(&event.what, What::Stored { name, .. } if name == "eudaemon.probe")
-    };
+    let asked = |event: &&eudaemon::testing::Event| matches!(&event.what, What::Stored { name, .. } if name == "eudaemon.probe");
     assert_eq!(first.events().iter().filter(asked).count(), 1);
     life.end(first);
     assert!(client(port).is_ok());
@@ -234,6 +274,10 @@ fn a_store_that_is_too_small_is_told() {
     let open = format!("{} more=tcp:127.0.0.1:{}", tcp(free_port()), free_port());
     let first = life.serve(&[(OPEN, &open)]);
     assert_eq!(names(&first), ["eudaemon.stored", "web"]);
-    assert!(life.log().contains("FileDescriptorStoreMax="), "{}", life.log());
+    assert!(
+        life.log().contains("FileDescriptorStoreMax="),
+        "{}",
+        life.log()
+    );
     life.end(first);
 }

@@ -8,12 +8,24 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 pub const TESTS: &[Test] = &[
-    ("a_state_survives_and_is_replaced", a_state_survives_and_is_replaced),
+    (
+        "a_state_survives_and_is_replaced",
+        a_state_survives_and_is_replaced,
+    ),
     ("of_two_states_one_is_left", of_two_states_one_is_left),
     ("what_is_no_state_is_refused", what_is_no_state_is_refused),
-    ("connections_come_back_until_they_hang_up", connections_come_back_until_they_hang_up),
-    ("what_nobody_asks_for_is_removed", what_nobody_asks_for_is_removed),
-    ("names_are_checked_and_room_is_counted", names_are_checked_and_room_is_counted),
+    (
+        "connections_come_back_until_they_hang_up",
+        connections_come_back_until_they_hang_up,
+    ),
+    (
+        "what_nobody_asks_for_is_removed",
+        what_nobody_asks_for_is_removed,
+    ),
+    (
+        "names_are_checked_and_room_is_counted",
+        names_are_checked_and_room_is_counted,
+    ),
 ];
 
 fn said(manager: &Manager) -> String {
@@ -36,7 +48,10 @@ fn a_state_survives_and_is_replaced() {
         life.end(next);
         let next = life.serve(&reads);
         assert_eq!(said(&next), format!("counters:{before} other:none"));
-        assert_eq!(life.order(&next, &format!("put-state counters {after}")), "true");
+        assert_eq!(
+            life.order(&next, &format!("put-state counters {after}")),
+            "true"
+        );
         until("one is left", || next.stored_names().len() == 1);
         life.end(next);
     }
@@ -44,7 +59,10 @@ fn a_state_survives_and_is_replaced() {
     assert_eq!(said(&last), "counters: other:none");
     assert_eq!(life.order(&last, "remove counters"), "true");
     until("it is removed", || last.stored_names().is_empty());
-    let stored = last.events().into_iter().filter(|event| matches!(event.what, What::Stored { .. }));
+    let stored = last
+        .events()
+        .into_iter()
+        .filter(|event| matches!(event.what, What::Stored { .. }));
     assert_eq!(stored.count(), 0);
     life.end(last);
 }
@@ -55,7 +73,9 @@ fn of_two_states_one_is_left() {
     let first = life.serve(&[]);
     life.order(&first, "put-state a old");
     life.order(&first, "put-state a new");
-    until("the old one is gone", || first.stored_names() == ["eudaemon.other.a"]);
+    until("the old one is gone", || {
+        first.stored_names() == ["eudaemon.other.a"]
+    });
     let file = first.stored("eudaemon.other.a").unwrap().remove(0);
     life.end(first);
     // Of the same name again: as if the second message had not come.
@@ -78,7 +98,8 @@ fn what_is_no_state_is_refused() {
     let given = Manager::builder().listen("a", file).listen("b", ours);
     let manager = life.begin_with(given, &[(STATE, "a b")]);
     manager.wait_ready(LONG).unwrap();
-    let refused = |name: &str| format!("{name}:what was stored as {name} is no state: it may change");
+    let refused =
+        |name: &str| format!("{name}:what was stored as {name} is no state: it may change");
     assert_eq!(said(&manager), format!("{} {}", refused("a"), refused("b")));
 }
 
@@ -89,7 +110,9 @@ fn connections_come_back_until_they_hang_up() {
     assert_eq!(said(&first), "client:0 other:0");
     assert_eq!(life.order(&first, "put client poll"), "true");
     assert_eq!(life.order(&first, "put client poll"), "true");
-    until("both are stored", || first.stored_names() == ["client", "client"]);
+    until("both are stored", || {
+        first.stored_names() == ["client", "client"]
+    });
     assert_eq!(life.order(&first, "hang-up"), "ok");
     until("both are gone", || first.stored_names().is_empty());
     assert_eq!(life.order(&first, "put other stay"), "true");
@@ -128,7 +151,10 @@ fn names_are_checked_and_room_is_counted() {
     }
     let name = "x".repeat(241);
     let no_name = format!("{name:?} cannot be the name of something stored");
-    assert_eq!(life.order(&manager, &format!("put-state {name} y")), no_name);
+    assert_eq!(
+        life.order(&manager, &format!("put-state {name} y")),
+        no_name
+    );
     assert_eq!(life.order(&manager, "put a stay"), "true");
     assert_eq!(life.order(&manager, "put a stay"), "true");
     let full = "the manager keeps no more than 2 descriptors: FileDescriptorStoreMax= in its unit";

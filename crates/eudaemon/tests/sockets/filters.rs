@@ -26,13 +26,23 @@ def unix(fd, path, length=0):
     return lib.sd_is_socket_unix(fd, 0, -1, path, ctypes.c_size_t(length))
 def abstract(fd, name):
     return unix(fd, b"\0" + name, len(name) + 1)
-for line in sys.argv[1].splitlines():
+def inet_of(fd, family, kind, listening, port):
+    return lib.sd_is_socket_inet(fd, family, kind, listening, ctypes.c_uint16(port))
+def unix_of(fd, kind, listening, path):
+    return lib.sd_is_socket_unix(fd, kind, listening, path, ctypes.c_size_t(0))
+for line in sys.stdin.read().splitlines():
     print(eval(line))
 "#;
 
 fn real(fds: Vec<OwnedFd>, lines: &str) -> Option<Vec<i32>> {
     let mut python = Command::new("python3");
-    python.args(["-c", ASK, lines]);
+    python.args(["-c", ASK]);
+    // There are more than fit into one argument.
+    let mut asked = std::env::temp_dir();
+    asked.push(format!("eud-asked-{}", std::process::id()));
+    std::fs::write(&asked, lines).unwrap();
+    python.stdin(File::open(&asked).unwrap());
+    std::fs::remove_file(&asked).unwrap();
     python.stdout(Stdio::piped()).stderr(Stdio::inherit());
     let environment = ["PATH", "LD_LIBRARY_PATH"].into_iter();
     let environment = environment.filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
@@ -133,9 +143,19 @@ fn each_filter_says_what_libsystemd_says() {
         Ok(queue) => fds.push(queue.into()),
         Err(error) => skip(&format!("no message queues: {error}")),
     }
+    for kind in ["vsock", "vsock-seqpacket"] {
+        match none()
+            .get("x")
+            .or_bind(format!("{kind}::{}", u32::MAX))
+            .owned()
+        {
+            Ok(socket) => fds.push(socket.keep()),
+            Err(error) => skip(&format!("{kind}: {error}")),
+        }
+    }
     let (inet, inet6, unspecified) = (2, 10, 0);
     let path = |path: &std::path::Path| format!("b\"{}\"", path.display());
-    let rows: Vec<(Filter, String)> = vec![
+    let mut rows: Vec<(Filter, String)> = vec![
         (is::socket(), "lib.sd_is_socket(fd, 0, 0, -1)".into()),
         (is::listening(), "lib.sd_is_socket(fd, 0, 0, 1)".into()),
         (
@@ -227,6 +247,7 @@ fn each_filter_says_what_libsystemd_says() {
             "lib.sd_is_mq(fd, b'/eud-no-such-queue')".into(),
         ),
     ];
+    rows.extend(combined(port, &stream));
     let mut ours = Vec::new();
     let mut lines = Vec::new();
     for (filter, call) in &rows {
@@ -257,6 +278,49 @@ fn each_filter_says_what_libsystemd_says() {
         let answers = &ours[at * count..(at + 1) * count];
         assert!(answers.iter().any(|(yes, _)| !yes), "{filter} admits all");
     }
+}
+
+/// Every combination of what the calls take: a family, a kind, whether it listens, a port, a path; each also as what does not matter.
+fn combined(port: u16, path: &std::path::Path) -> Vec<(Filter, String)> {
+    let all = is::socket;
+    let families = [
+        (0, all()),
+        (1, is::unix()),
+        (2, is::ipv4()),
+        (10, is::ipv6()),
+        (40, is::vsock()),
+    ];
+    let kinds = [
+        (0, all()),
+        (1, is::stream()),
+        (2, is::datagram()),
+        (5, is::seqpacket()),
+    ];
+    let listening = [(-1, all()), (0, !is::listening()), (1, is::listening())];
+    let ports = [(0, is::port(0)), (port, is::port(port))];
+    let mut rows = Vec::new();
+    for (kind, of_kind) in &kinds {
+        for (listens, of_listening) in &listening {
+            let both = of_kind.clone() & of_listening.clone();
+            for (family, of_family) in &families {
+                let call = format!("lib.sd_is_socket(fd, {family}, {kind}, {listens})");
+                rows.push((of_family.clone() & both.clone(), call));
+                if ![0, 2, 10].contains(family) {
+                    continue;
+                }
+                for (port, at_port) in &ports {
+                    let call = format!("inet_of(fd, {family}, {kind}, {listens}, {port})");
+                    let filter = of_family.clone() & is::inet() & both.clone() & at_port.clone();
+                    rows.push((filter, call));
+                }
+            }
+            let call = format!("unix_of(fd, {kind}, {listens}, None)");
+            rows.push((is::unix() & both.clone(), call));
+            let call = format!("unix_of(fd, {kind}, {listens}, b\"{}\")", path.display());
+            rows.push((is::unix_at(path) & both.clone(), call));
+        }
+    }
+    rows
 }
 
 /// What a filter does not ask about does not matter, and an answer of any address is one.

@@ -192,19 +192,6 @@ impl fmt::Display for Meant<'_> {
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        close(std::mem::take(&mut self.0));
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        let gone = std::mem::take(&mut self.entries).into_iter();
-        close(gone.map(|(_, one)| one).collect());
-    }
-}
-
 /// Closes all of them, and then lets go of their files: one that is removed may be the file of several.
 pub(super) fn close(gone: Vec<Active>) {
     let files: Vec<_> = gone.into_iter().map(|one| one.file).collect();
@@ -227,22 +214,20 @@ impl Table {
         let mut all: Vec<Active> = Vec::with_capacity(self.entries.len());
         for (_, one) in &self.entries {
             // What the kernel does not know to be the same is handed on twice: that loses nothing.
-            let there = all
-                .iter_mut()
-                .find(|there| there.name == one.name && there.is_copy(one));
-            match there {
-                Some(there) => there.learn(one),
-                None => all.push(one.copy()?),
+            let is_there = |there: &Active| there.name == one.name && there.is_copy(one);
+            if !all.iter().any(is_there) {
+                all.push(one.copy()?);
             }
         }
         Ok(all)
     }
 
     pub fn add(&mut self, mut one: Active, place: Option<u64>) -> u64 {
-        for (_, there) in &self.entries {
-            if one.is_copy(there) {
-                one.learn(there);
-            }
+        let entries = self.entries.iter_mut().map(|(_, there)| there);
+        let copies: Vec<&mut Active> = entries.filter(|there| there.is_copy(&one)).collect();
+        copies.iter().for_each(|there| one.learn(there));
+        for there in copies {
+            there.learn(&one);
         }
         let place = place.unwrap_or_else(|| {
             self.next_place += 1;

@@ -1,4 +1,4 @@
-//! Sockets by name: the filters beside those of `libsystemd`, and the files of unix sockets.
+//! Sockets by name: the filters beside those of `libsystemd`, the files of unix sockets, and the managed set.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -7,6 +7,7 @@
 
 mod filters;
 mod kinds;
+mod managed;
 mod options;
 mod paths;
 #[cfg(feature = "tokio")]

@@ -193,10 +193,11 @@ impl Model {
     }
 
     fn add(&mut self, mut one: Item, place: Option<usize>) -> usize {
-        for (_, there) in &self.active {
-            if there.object == one.object {
-                learn(&mut one, there);
-            }
+        let copies = |(_, there): &&mut (usize, Item)| there.object == one.object;
+        let copies: Vec<_> = self.active.iter_mut().filter(copies).collect();
+        copies.iter().for_each(|(_, there)| learn(&mut one, there));
+        for (_, there) in copies {
+            learn(there, &one);
         }
         one.place = place.unwrap_or(self.next_place);
         self.next_place += usize::from(place.is_none());
@@ -211,10 +212,9 @@ impl Model {
     pub fn copies(&self) -> Vec<Item> {
         let mut all: Vec<Item> = Vec::new();
         for (_, one) in &self.active {
-            let is_it = |there: &&mut Item| (there.object, &there.name) == (one.object, &one.name);
-            match all.iter_mut().find(is_it) {
-                Some(there) => learn(there, one),
-                None => all.push(one.clone()),
+            let is_it = |there: &Item| (there.object, &there.name) == (one.object, &one.name);
+            if !all.iter().any(is_it) {
+                all.push(one.clone());
             }
         }
         all

@@ -330,9 +330,20 @@ impl Life {
         }
         if let Some(set) = self.set(0) {
             let real = set.active().unwrap();
-            let real = real.iter().map(|one| (one.name.clone(), target(&one.fd)));
+            let real = real.iter().map(|one| {
+                let (name, origin) = (one.name.clone(), one.origin.text());
+                (name, target(&one.fd), origin, one.file.is_some())
+            });
             let model = self.model.copies().into_iter();
-            let model = model.map(|one| (one.name, self.model.objects[one.object].target.clone()));
+            let model = model.map(|one| {
+                let target = self.model.objects[one.object].target.clone();
+                let origin = match one.origin {
+                    None => "manager".to_owned(),
+                    Some(None) => "exported".to_owned(),
+                    Some(Some(address)) => address,
+                };
+                (one.name, target, origin, one.has_file)
+            });
             assert_eq!(real.collect::<Vec<_>>(), model.collect::<Vec<_>>());
         }
         for name in NAMES {

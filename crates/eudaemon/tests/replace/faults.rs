@@ -1,0 +1,5 @@
+//! The new process dies at any of its system calls.
+
+use super::harness::Test;
+
+pub const TESTS: &[Test] = &[];

@@ -1,5 +1,6 @@
 //! What others hand to a real process: one connection, a descriptor by its number, a listener that is theirs too; and what happens
-//! when there is no room for another. Source: the specification, library T27, T33.
+//! when there is no room for another. Source: the specification, library T27, T33,
+//! T35.
 
 use super::Test;
 use super::roles::note;
@@ -9,6 +10,7 @@ use eudaemon::testing::Manager;
 use eudaemon::{Builder, Init, Result, Running};
 use eudaemon_core::limits::{Limit, Resource};
 use eudaemon_core::words::Signal;
+use eudaemon_sys::passing::Channel;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -40,6 +42,10 @@ pub const TESTS: &[Test] = &[
     (
         "no_room_for_another_is_waited_for_and_not_spun_at",
         no_room_for_another_is_waited_for_and_not_spun_at,
+    ),
+    (
+        "what_there_is_no_room_for_is_missed_and_nothing_else",
+        what_there_is_no_room_for_is_missed_and_nothing_else,
     ),
 ];
 
@@ -108,8 +114,37 @@ pub fn play(role: &str) -> Option<ExitCode> {
                 })
             })
         }),
+        "meager" => {
+            meager().expect("a judge's own calls");
+            ExitCode::SUCCESS
+        }
         _ => return None,
     })
+}
+
+/// Is sent more descriptors than it has room for.
+fn meager() -> std::io::Result<()> {
+    let (sender, receiver) = Channel::pair()?;
+    let null = File::open("/dev/null")?;
+    let open = || std::fs::read_dir("/proc/self/fd").map(Iterator::count);
+    let before = open()?;
+    let limit = Limit {
+        // That of the listing is free again.
+        soft: u64::try_from(before).unwrap_or(0) + 2,
+        ..eudaemon_sys::limits::get(Resource::OpenFiles)?
+    };
+    eudaemon_sys::limits::set(Resource::OpenFiles, limit)?;
+    let mut came = String::new();
+    for count in [10, 2] {
+        sender.send(b"x", &vec![null.as_fd(); count])?;
+        let mut fds: Vec<OwnedFd> = Vec::new();
+        let message = receiver.receive(&mut [0; 8], false, |fd| fds.push(fd))?;
+        let cut = if fds.len() < count { "some" } else { "all" };
+        came.push_str(&format!("{message:?} with {cut} of {count}\n"));
+    }
+    came.push_str(&format!("left: {}\n", open()? - before));
+    note("came", came);
+    Ok(())
 }
 
 fn is_here(program: &str) -> bool {
@@ -306,4 +341,17 @@ fn no_room_for_another_is_waited_for_and_not_spun_at() {
         client.read_exact(&mut [0]).expect("it is served");
     }
     assert!(manager.stop(LONG).expect("it stops").success());
+}
+
+/// T35: what the kernel cannot give (MSG_CTRUNC) it closes; the message comes without, its receiver counts, and the next one is
+/// whole. Source: `unix(7)`, SCM_RIGHTS; `recv(2)`.
+fn what_there_is_no_room_for_is_missed_and_nothing_else() {
+    let scratch = Scratch::new();
+    let output = scratch.output("meager", &[]);
+    assert!(output.status.success(), "{}", super::stage::stderr(&output));
+    let came = scratch.heard("came");
+    assert_eq!(
+        came,
+        "Message(1) with some of 10\nMessage(1) with all of 2\nleft: 0\n"
+    );
 }

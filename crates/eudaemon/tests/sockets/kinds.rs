@@ -68,7 +68,7 @@ fn what_is_there_is_as_it_would_be_made_or_not_used() {
     assert!(error.to_string().contains(", not mode 0622 of "), "{error}");
     assert_eq!(mode(&path), 0o600, "it is not changed");
     // Of somebody who was killed before it had its mode.
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
     drop(want("fifo", &path).mode(0o622).fifo().unwrap());
     assert_eq!(mode(&path), 0o622);
     if is_root() {

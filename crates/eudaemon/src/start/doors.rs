@@ -33,7 +33,6 @@ pub(crate) struct Doors {
 pub(crate) struct Ways {
     control: Option<ControlGuard>,
     debug: debug::Serving,
-    other: Vec<Place>,
 }
 
 /// What can be said of the addresses without opening anything.
@@ -90,10 +89,11 @@ impl Doors {
             None => None,
             Some(control) => Some(control.serve(shared.health.clone(), orders)?),
         };
+        // Nobody else will remove them: they go when this ends.
+        self.other.iter().for_each(|place| place.own(true));
         Ok(Ways {
             control,
             debug: self.debug.serve(shared)?,
-            other: self.other,
         })
     }
 }
@@ -103,7 +103,6 @@ impl Ways {
     pub fn own(&self) {
         self.control.iter().for_each(ControlGuard::own);
         self.debug.own();
-        self.other.iter().for_each(|place| place.own(true));
     }
 
     /// Goes on with a client of the process before.

@@ -47,7 +47,7 @@ fn a_line_that_was_begun_before_is_ended_after() {
     let mut queued = UnixStream::connect(&path).expect("it listens");
     queued.write_all(b"status\n").expect("it listens");
     let option = format!("--service.control={}", path.display());
-    let old = Old::start(&scratch.0, "web", &[&option]);
+    let mut old = Old::start(&scratch.0, "web", &[&option]);
     old.hand(vec![(Item::Control { path: bytes(&path) }, vec![&door])]);
     drop(door);
     assert_eq!(old.heard(), Told::Ready);
@@ -91,7 +91,7 @@ fn a_line_that_was_begun_before_is_ended_after() {
 fn clients_without_a_control_socket_are_let_go() {
     let scratch = Scratch::new();
     let ear = Ear::new(&scratch.0);
-    let old = Old::start(&scratch.0, "web", &[]);
+    let mut old = Old::start(&scratch.0, "web", &[]);
     old.hand(Vec::new());
     assert_eq!(old.heard(), Told::Ready);
     old.give(&Given::Promoted, &[]);

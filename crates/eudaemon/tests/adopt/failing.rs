@@ -29,7 +29,7 @@ fn a_start_that_fails_says_why_and_leaves_everything() {
         ("init-fails", &[][..], 69, "the database is away"),
         ("run-fails", &[], 75, "the disk is full"),
         // Before anything was opened.
-        ("web", &["--service.umask=9"], 64, "umask"),
+        ("web", &["--service.umask=9"], 78, "umask"),
         (
             "web",
             &["--service.ready-file=/nowhere/at/all"],
@@ -51,7 +51,7 @@ fn a_start_that_fails_says_why_and_leaves_everything() {
             .map(String::as_str)
             .chain(options.iter().copied())
             .collect();
-        let old = Old::start(&scratch.0, role, &options);
+        let mut old = Old::start(&scratch.0, role, &options);
         old.hand(vec![
             (Item::Pidfile { path: bytes(&pid) }, vec![&lock]),
             (
@@ -80,7 +80,7 @@ fn a_start_that_fails_says_why_and_leaves_everything() {
 fn an_unknown_version_is_told_so() {
     let scratch = Scratch::new();
     let _ear = Ear::new(&scratch.0);
-    let old = Old::start_told(&scratch.0, "web", &[], "9:$$:3", &[]);
+    let mut old = Old::start_told(&scratch.0, "web", &[], "9:$$:3", &[]);
     let said = old.heard();
     let Told::Unable(words) = said else {
         panic!("{said:?}");
@@ -94,7 +94,7 @@ fn what_is_not_meant_for_this_process_is_not_heard() {
     let scratch = Scratch::new();
     let ear = Ear::new(&scratch.0);
     // As a child of a replaced daemon would have it.
-    let old = Old::start_told(&scratch.0, "web", &[], "1:1:3", &[]);
+    let mut old = Old::start_told(&scratch.0, "web", &[], "1:1:3", &[]);
     assert_eq!(scratch.heard("given"), "0 ");
     ear.wait("READY=1");
     assert_eq!(scratch.heard("serving"), "0");

@@ -134,6 +134,7 @@ impl Old {
             .arg(std::env::current_exe().expect("procfs"))
             .args(options)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(its_stderr);
         let mut environment = vec![
             (ROLE.into(), role.into()),
@@ -207,11 +208,21 @@ impl Old {
     }
 
     /// Its end, and all it wrote to the pipe.
-    pub fn end(mut self) -> (ExitStatus, String) {
+    pub fn end(&mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("our own");
         let mut text = String::new();
         self.stderr.read_to_string(&mut text).expect("text");
         (status, text)
+    }
+}
+
+impl Drop for Old {
+    fn drop(&mut self) {
+        // Of one that has been waited for this is nothing; a failed test leaves none behind.
+        if !std::thread::panicking() {
+            return;
+        }
+        let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 

@@ -67,7 +67,7 @@ fn a_unix_socket_comes_with_its_file_and_its_lock() {
     let (socket, item) = listener(&scratch, true);
     let (path, lock_path) = (scratch.path("web.sock"), scratch.path("web.sock.lock"));
     let lock = pidfile(&lock_path);
-    let old = Old::start(&scratch.0, "web", &[]);
+    let mut old = Old::start(&scratch.0, "web", &[]);
     // A second one behind it, so that one that takes the lock for a socket is found out.
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let second = Item::Listener {
@@ -111,7 +111,7 @@ fn what_the_new_configuration_does_not_want_goes() {
         option("control", &scratch.path("new.control")),
     ];
     let options: Vec<&str> = new.iter().map(String::as_str).collect();
-    let old = Old::start(&scratch.0, "other", &options);
+    let mut old = Old::start(&scratch.0, "other", &options);
     let debug_path = Some(bytes(&debug));
     old.hand(vec![
         (item, vec![&socket]),
@@ -154,7 +154,7 @@ fn the_debug_server_keeps_its_port() {
     let door = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let at = door.local_addr().expect("it is bound");
     // Port 0 is whichever the first process was given.
-    let old = Old::start(
+    let mut old = Old::start(
         &scratch.0,
         "web",
         &["--service.debugserveraddr=tcp:127.0.0.1:0"],
@@ -180,7 +180,7 @@ fn the_watchdog_is_this_ones_from_the_promotion_on() {
     // Told for the old process: this one.
     let own = std::process::id().to_string();
     let told = [("WATCHDOG_USEC", "200000"), ("WATCHDOG_PID", own.as_str())];
-    let old = Old::start_told(&scratch.0, "web", &[], "1:$$:3", &told);
+    let mut old = Old::start_told(&scratch.0, "web", &[], "1:$$:3", &told);
     old.hand(Vec::new());
     assert_eq!(old.heard(), Told::Ready);
     let (_never, silence) = std::sync::mpsc::channel::<()>();
@@ -200,7 +200,7 @@ fn each_process_has_a_profile_of_its_own() {
     let ear = Ear::new(&scratch.0);
     let path = scratch.path("cpu.pb.gz");
     std::fs::write(&path, "the old one's").expect("our own directory");
-    let old = Old::start(&scratch.0, "web", &[&option("cpuprofile", &path)]);
+    let mut old = Old::start(&scratch.0, "web", &[&option("cpuprofile", &path)]);
     old.hand(Vec::new());
     assert_eq!(old.heard(), Told::Ready);
     old.give(&Given::Promoted, &[]);
@@ -216,7 +216,7 @@ fn each_process_has_a_profile_of_its_own() {
 fn a_reload_and_a_stop_that_were_owed_are_passed_on() {
     let scratch = Scratch::new();
     let ear = Ear::new(&scratch.0);
-    let old = Old::start(&scratch.0, "web", &[]);
+    let mut old = Old::start(&scratch.0, "web", &[]);
     old.hand(Vec::new());
     assert_eq!(old.heard(), Told::Ready);
     old.give(&Given::Promoted, &[]);

@@ -68,7 +68,7 @@ fn nothing_is_said_or_owned_before_the_promotion() {
     std::fs::write(&files.ready, "").expect("our own directory");
     let control = UnixListener::bind(&files.control).expect("a new name");
     let before = [&files.pid, &files.ready, &files.control].map(|path| inode(path));
-    let old = Old::start(&scratch.0, "web", &files.options());
+    let mut old = Old::start(&scratch.0, "web", &files.options());
     let state = eudaemon_sys::passing::note(b"42 sessions").expect("a file in memory");
     let (mut real, stderr) = std::io::pipe().expect("a pipe");
     let path = |path: &Path| bytes(path);
@@ -140,7 +140,7 @@ fn one_that_is_told_to_stop_while_it_waits_leaves_everything() {
     let lock = pidfile(&files.pid);
     std::fs::write(&files.ready, "").expect("our own directory");
     let control = UnixListener::bind(&files.control).expect("a new name");
-    let old = Old::start(&scratch.0, "web", &files.options());
+    let mut old = Old::start(&scratch.0, "web", &files.options());
     let path = |path: &Path| bytes(path);
     old.hand(vec![
         (

@@ -260,8 +260,9 @@ impl<T: Talk> Room<T> {
                     WAKES => {
                         let mut bytes = [0; 64];
                         while matches!(self.wakes.read(&mut bytes), Ok(64)) {}
-                        self.look(now, true);
+                        // In this order: who is answered now is perhaps another's from then on.
                         self.obey(now);
+                        self.look(now, true);
                     }
                     token => self.turn(token, now, one.hung_up),
                 }

@@ -25,7 +25,6 @@ use eudaemon_sys::process::Held;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,10 +34,13 @@ const GOING: Duration = Duration::from_secs(5);
 
 /// The line to the process whose place this one takes, from the start on.
 #[derive(Clone, Debug)]
-pub(crate) struct Predecessor {
-    line: Arc<Channel>,
-    process: Option<Arc<Held>>,
-    is_promoted: Arc<AtomicBool>,
+pub(crate) struct Predecessor(Arc<Mutex<Met>>);
+
+#[derive(Debug)]
+struct Met {
+    /// None once it has nothing to be told any more.
+    line: Option<Arc<Channel>>,
+    process: Option<Held>,
 }
 
 /// What is done when this process is promoted, and not before.
@@ -80,31 +82,43 @@ impl Predecessor {
             return Ok(None);
         };
         let process = line.maker().ok().and_then(Pid::new);
-        Ok(Some(Predecessor {
-            process: process.and_then(|pid| Held::open(pid).ok()).map(Arc::new),
-            line: Arc::new(line),
-            is_promoted: Arc::default(),
-        }))
+        Ok(Some(Predecessor(Arc::new(Mutex::new(Met {
+            process: process.and_then(|pid| Held::open(pid).ok()),
+            line: Some(Arc::new(line)),
+        })))))
     }
 
     /// What it hands over. Waits for all of it.
     pub fn receive(&self) -> Result<Contents> {
-        let received = handover::receive(&self.line);
+        let received = self.line().and_then(|line| handover::receive(&line));
         received.during(|| "unable to take over from the process before this one")
     }
 
     /// Its process id; none if it is gone.
     pub fn pid(&self) -> Option<u32> {
-        Some(self.process.as_ref()?.pid()?.get())
+        Some(held(&self.0).process.as_ref()?.pid()?.get())
     }
 
-    /// Tells it that this process ends, by this error, before it could serve. Whether there was anybody to be told.
-    pub fn failed(&self, error: &Error) -> bool {
+    /// Tells it that this process ends, by this error, before it could serve.
+    pub fn failed(&self, error: &Error) {
         let said = Said::Failed {
             exit: error.exit().code(),
             words: error.to_string(),
         };
-        !self.is_promoted.load(Ordering::SeqCst) && handover::say(&self.line, &said).is_ok()
+        // It reads it, or is gone, or has promoted this process, which is nothing to it any more.
+        let _ = self.line().and_then(|line| handover::say(&line, &said));
+    }
+
+    fn line(&self) -> io::Result<Arc<Channel>> {
+        let line = held(&self.0).line.clone();
+        line.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// It has promoted this process, or is gone: it is told nothing any more. What it may still say is read from what is returned.
+    fn part(&self) -> Option<Arc<Channel>> {
+        let mut met = held(&self.0);
+        met.process = None;
+        met.line.take()
     }
 
     /// Says that all is there, and waits for the answer, or for the end of whoever could give it, or of this process.
@@ -112,16 +126,17 @@ impl Predecessor {
         const LINE: u64 = 0;
         const STOP: u64 = 1;
         // Nobody may hear it any more, which is found out below.
-        let _ = handover::say(&self.line, &Said::Ready);
+        let line = self.line()?;
+        let _ = handover::say(&line, &Said::Ready);
         let mut poll = Poll::new()?;
-        poll.add(&*self.line, LINE, Interest::Read)?;
+        poll.add(&*line, LINE, Interest::Read)?;
         poll.add(stop, STOP, Interest::Read)?;
         let mut ready = Vec::new();
         loop {
             ready.clear();
             poll.wait(mono(), None, &mut ready)?;
             if ready.iter().any(|one| one.token == LINE) {
-                return match handover::hear(&self.line) {
+                return match handover::hear(&line) {
                     Ok(Some((Given::Promoted, _))) => Ok(Turn::Promoted),
                     Ok(Some(_)) => Err(io::ErrorKind::InvalidData.into()),
                     Ok(None) => self.is_gone(),
@@ -134,12 +149,15 @@ impl Predecessor {
         }
     }
 
-    /// The line is closed: it is dead, or it has given this process up.
+    /// The line is closed: it is dead, or it has given this process up. Where that is not to be known it is not taken for dead: two that serve are
+    /// worse than none.
     fn is_gone(&self) -> io::Result<Turn> {
-        let Some(process) = &self.process else {
-            return Ok(Turn::Alone);
+        let met = held(&self.0);
+        let is_dead = match &met.process {
+            Some(process) => is_ready(process.as_fd(), GOING)?,
+            None => false,
         };
-        match is_ready(process.as_fd(), GOING)? {
+        match is_dead {
             true => Ok(Turn::Alone),
             false => Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
@@ -194,7 +212,7 @@ impl Shared {
 
     /// Everything becomes this process's. What does not work is said, and the rest goes on: there is nobody else any more.
     fn promote(self: &Arc<Shared>, predecessor: &Predecessor, waits: Waits, turn: Turn) {
-        predecessor.is_promoted.store(true, Ordering::SeqCst);
+        let line = predecessor.part();
         let fails = |attempt: &str, error: &dyn std::fmt::Display| {
             self.log.error(format_args!("{attempt}: {error}"));
         };
@@ -244,8 +262,10 @@ impl Shared {
             self.fail(error);
         }
         let shared = Arc::clone(self);
-        let line = Arc::clone(&predecessor.line);
-        let seat = move || {
+        let Some(line) = line else {
+            return;
+        };
+        let hear = move || {
             while let Ok(Some((given, fds))) = handover::hear(&line) {
                 match given {
                     Given::Client { heard, .. } => shared.seat(&heard, fds),
@@ -256,7 +276,7 @@ impl Shared {
             }
         };
         let thread = std::thread::Builder::new().name("eud-handover".to_owned());
-        if let Err(error) = thread.spawn(seat) {
+        if let Err(error) = thread.spawn(hear) {
             fails("unable to take over the control socket's clients", &error);
         }
     }

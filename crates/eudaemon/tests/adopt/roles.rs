@@ -2,7 +2,7 @@
 
 use super::old::{FOLDER, Old, PROGRAM_ROLE, Told};
 use eudaemon::{Builder, Error, Event, Exit, Manifest, Result, Running};
-use eudaemon_core::handover::Given;
+use eudaemon_core::handover::Item;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +35,9 @@ pub fn play(role: &OsStr) -> ExitCode {
                     cx.status("at work");
                     eprintln!("about to be ready");
                     cx.ready();
+                    if cx.stop().is_set() {
+                        return Ok(());
+                    }
                     eprintln!("serving");
                     note("serving", cx.generation().to_string());
                     let mut reloads = 0;
@@ -102,13 +105,7 @@ pub fn play(role: &OsStr) -> ExitCode {
         "dying" => {
             let role = std::env::var(PROGRAM_ROLE).expect("the test sets it");
             let old = Old::start(&folder(), &role, &[]);
-            old.give(
-                &Given::End {
-                    generation: 1,
-                    items: 0,
-                },
-                &[],
-            );
+            old.hand(vec![(Item::Stderr, vec![&std::io::stderr()])]);
             assert_eq!(old.heard(), Told::Ready);
             note("child", old.pid().to_string());
             // Without a word, and without waiting for anybody.

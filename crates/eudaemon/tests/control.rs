@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a judge that cannot go on has failed")]
 use eudaemon::control::{Answer, CLIENTS_MAX, Commands, Control, ControlGuard, LogLevel};
 use eudaemon::health::{Health, Phase};
+use eudaemon::inherited::Inherited;
+use eudaemon::sockets::Sockets;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -34,6 +37,7 @@ struct Service {
     level: Arc<Level>,
     /// Reloads that wait to be answered.
     reloads: Mutex<Vec<Answer>>,
+    sockets: Sockets,
 }
 
 impl Commands for Service {
@@ -46,8 +50,33 @@ impl Commands for Service {
     fn stop(&self, answer: Answer) {
         drop(answer);
     }
+    fn replace(&self, answer: Answer) {
+        let row = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        answer.done_with([row("pid", "7"), row("was", "1\n2")]);
+    }
     fn log_level(&self) -> Option<Arc<dyn LogLevel>> {
         Some(self.level.clone())
+    }
+    fn sockets(&self) -> Option<Sockets> {
+        Some(self.sockets.clone())
+    }
+}
+
+/// One that says no more than it must.
+struct Plain;
+
+impl Commands for Plain {
+    fn status(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+    fn reload(&self, answer: Answer) {
+        answer.done("generation 2");
+    }
+    fn stop(&self, answer: Answer) {
+        answer.done("");
+    }
+    fn log_level(&self) -> Option<Arc<dyn LogLevel>> {
+        None
     }
 }
 
@@ -59,18 +88,23 @@ struct World {
 
 impl World {
     fn new() -> World {
+        let service = Arc::new(Service {
+            level: Arc::new(Level(Mutex::new("info".to_owned()))),
+            reloads: Mutex::default(),
+            sockets: Sockets::of(Inherited::default()),
+        });
+        World::serving(service.clone(), service)
+    }
+
+    fn serving(service: Arc<Service>, commands: Arc<dyn Commands>) -> World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("eud-control-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let service = Arc::new(Service {
-            level: Arc::new(Level(Mutex::new("info".to_owned()))),
-            reloads: Mutex::default(),
-        });
         let health = Health::new();
         health.enter(Phase::Running);
         let guard = Control::bind(&path).unwrap();
-        let guard = guard.serve(health, service.clone()).unwrap();
+        let guard = guard.serve(health, commands).unwrap();
         World {
             path,
             service,
@@ -198,6 +232,46 @@ fn questions_are_answered() {
     );
     assert!(world.ask("\n").starts_with("error: nothing was asked"));
     assert_eq!(world.ask("stop\n"), "error: the service did not answer\n");
+}
+
+#[test]
+fn a_replacement_is_answered_with_what_there_is_to_say() {
+    let world = World::new();
+    assert_eq!(world.ask("replace\n"), "pid: 7\nwas: 1 2\nok\n");
+    assert_eq!(
+        world.ask("json replace\n"),
+        "{\"ok\":true,\"data\":{\"pid\":\"7\",\"was\":\"1\\u000a2\"}}\n"
+    );
+    let plain = World::serving(world.service.clone(), Arc::new(Plain));
+    let refused = plain.ask("replace\n");
+    assert!(
+        refused.starts_with("error: this service is not replaced"),
+        "{refused}"
+    );
+    assert_eq!(plain.ask("reload\n"), "result: generation 2\nok\n");
+}
+
+#[test]
+fn sockets_that_are_served_have_their_names() {
+    let world = World::new();
+    let http = world.service.sockets.get("http").or_bind("tcp:127.0.0.1:0");
+    let http = http.tcp_listener().unwrap();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let named = |told: &str| {
+        let lines = told.lines().filter(|line| line.ends_with("] http"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let told = world.ask("fds\n");
+    let both = named(&told);
+    // Its own, and the copy that a successor is given; the ones that are made for the listing are not in it.
+    assert_eq!(both.len(), 2, "{told}");
+    let own = format!("{}: socket socket:[", http.as_raw_fd());
+    assert!(both.iter().any(|line| line.starts_with(&own)), "{told}");
+    let nameless = format!("{}: socket socket:[", other.as_raw_fd());
+    let line = told.lines().find(|line| line.starts_with(&nameless));
+    assert!(line.unwrap().ends_with(']'), "{told}");
+    drop(http);
+    assert_eq!(named(&world.ask("fds\n")), [""; 0]);
 }
 
 #[test]

@@ -79,6 +79,7 @@ fn a_unix_socket_comes_with_its_file_and_its_lock() {
     drop((socket, lock));
     assert_eq!(old.heard(), Told::Ready);
     assert_eq!(scratch.heard("made"), "true");
+    assert_eq!(scratch.heard("names"), "other");
     old.give(&Given::Promoted, &[]);
     ear.wait("READY=1");
     assert!(is_locked(&lock_path));

@@ -30,6 +30,7 @@ pub fn play(role: &OsStr) -> ExitCode {
                 note("given", format!("{generation} {}", state.escape_ascii()));
                 let address = format!("unix:{}", folder().join("web.sock").display());
                 let web = cx.sockets().get("web").or_bind(&address).unix_listener()?;
+                note("names", cx.sockets().names().join(" "));
                 note("made", web.has_made_a_file().to_string());
                 Ok(|mut cx: Running| {
                     cx.status("at work");

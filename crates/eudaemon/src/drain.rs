@@ -24,6 +24,9 @@
 //! # }
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use crate::StopSignal;
 use eudaemon_sys::clock::mono;
 use eudaemon_sys::poll::{Interest, Poll};

@@ -36,6 +36,18 @@ impl<L> TlsListener<L> {
     }
 }
 
+impl<L: Listener<Connection = TcpStream>> TlsListener<L> {
+    /// The next connection, for a loop of one's own.
+    ///
+    /// # Errors
+    /// Those of [`std::net::TcpListener::accept`].
+    pub fn accept(&self) -> io::Result<(Accepted, L::Peer)> {
+        let (stream, peer) = Accept::accept(&self.listener)?;
+        let tls = self.tls.clone();
+        Ok((Accepted { tls, stream }, peer))
+    }
+}
+
 impl<L> Deref for TlsListener<L> {
     type Target = L;
 
@@ -61,9 +73,7 @@ impl<L: Listener<Connection = TcpStream>> Accept for TlsListener<L> {
     }
 
     fn accept(&self) -> io::Result<(Accepted, L::Peer)> {
-        let (stream, peer) = Accept::accept(&self.listener)?;
-        let tls = self.tls.clone();
-        Ok((Accepted { tls, stream }, peer))
+        TlsListener::accept(self)
     }
 }
 

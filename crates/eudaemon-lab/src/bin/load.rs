@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: load nginx|ours:PROGRAM|unit:CONTROL|machine:PROGRAM|machine:nginx quiet|reload|replace|restart wrk|wrk-close|h2load|crowd SECONDS TIMES CONNECTIONS";
+const USAGE: &str = "usage: load nginx|ours:PROGRAM|unit:CONTROL|machine:PROGRAM|machine:nginx quiet|reload|replace|restart wrk|wrk-close|h2load|crowd|patient SECONDS TIMES CONNECTIONS";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

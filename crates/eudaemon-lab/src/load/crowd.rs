@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long one who rests leaves a connection idle.
 const REST: Duration = Duration::from_millis(10);
 /// Longest answer.
-const ANSWER_MAX: usize = 64 << 10;
+const ANSWER_MAX: usize = 4 << 20;
+/// What the patient ask for in turn: an answer that takes its time, and one that does not fit into a socket's buffers.
+const LONG: [&str; 2] = ["/slow/100", "/bytes/3000000"];
 
 /// How a client uses its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Habit {
     Rests,
     /// A new connection for each request.
     Fresh,
+    /// Asks for what takes long, so that whatever happens, happens in the midst of it. How long it took is not looked at.
+    Patient,
 }
 
 /// How many there are of each habit.
@@ -40,6 +44,8 @@ pub struct Size {
     pub rest: u32,
     /// Of [`Habit::Fresh`].
     pub fresh: u32,
+    /// Of [`Habit::Patient`].
+    pub patient: u32,
 }
 
 /// What failed, when, for whom.
@@ -64,8 +70,10 @@ pub struct Crowd {
 /// What they saw.
 #[derive(Debug, Default)]
 pub struct Told {
-    /// Every request that was answered.
+    /// Every request that was answered, but for those of the patient.
     pub asked: Vec<Asked>,
+    /// Those of the patient that were answered.
+    pub patient: u64,
     /// Every other.
     pub failures: Vec<Failure>,
     /// Connections that were made.
@@ -83,6 +91,7 @@ impl Crowd {
             (Habit::Keeps, size.keep),
             (Habit::Rests, size.rest),
             (Habit::Fresh, size.fresh),
+            (Habit::Patient, size.patient),
         ];
         let clients = habits.into_iter().flat_map(|(habit, count)| {
             let enough = enough.clone();
@@ -109,6 +118,7 @@ impl Crowd {
         for client in self.clients {
             let told = client.join().expect("a client of the crowd");
             all.asked.extend(told.asked);
+            all.patient += told.patient;
             all.failures.extend(told.failures);
             all.connections += told.connections;
         }
@@ -123,6 +133,7 @@ impl Told {
     #[must_use]
     pub fn figures(&self, changes: &[(Instant, Instant)]) -> Figures {
         let mut figures = Figures::of(&self.asked, self.whole, changes);
+        figures.answered += self.patient;
         for failure in &self.failures {
             figures.fail(format!("{:?}: {}", failure.habit, failure.what), 1);
         }
@@ -157,14 +168,22 @@ fn ask(at: SocketAddr, habit: Habit, enough: &AtomicBool) -> Told {
             None => connect(at).inspect(|_| told.connections += 1),
         };
         match connection.and_then(|mut connection| {
-            let stays = request(&mut connection, habit)?;
+            let path = match habit {
+                Habit::Keeps | Habit::Rests | Habit::Fresh => "/",
+                Habit::Patient => LONG[usize::from(told.patient % 2 == 1)],
+            };
+            let stays = request(&mut connection, path, habit == Habit::Fresh)?;
             Ok(stays.then_some(connection))
         }) {
             Ok(connection) => {
-                told.asked.push(Asked {
-                    at: begun,
-                    took: begun.elapsed(),
-                });
+                if habit == Habit::Patient {
+                    told.patient += 1;
+                } else {
+                    told.asked.push(Asked {
+                        at: begun,
+                        took: begun.elapsed(),
+                    });
+                }
                 kept = connection.filter(|connection| habit != Habit::Rests || rested(connection));
             }
             Err(trouble) => told.failures.push(Failure {
@@ -199,20 +218,16 @@ fn rested(connection: &TcpStream) -> bool {
 }
 
 /// Asks and reads the answer; whether the connection may be used again.
-fn request(connection: &mut TcpStream, habit: Habit) -> Result<bool, Trouble> {
-    let close = if habit == Habit::Fresh {
-        "Connection: close\r\n"
-    } else {
-        ""
-    };
-    let text = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{close}\r\n");
+fn request(connection: &mut TcpStream, path: &str, is_last: bool) -> Result<bool, Trouble> {
+    let close = if is_last { "Connection: close\r\n" } else { "" };
+    let text = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{close}\r\n");
     connection
         .write_all(text.as_bytes())
         .map_err(|why| Trouble::Failed("send", why))?;
     let mut heard = Vec::new();
     let mut wanted = None;
     while wanted.is_none_or(|(whole, _)| heard.len() < whole) {
-        let mut some = [0; 4096];
+        let mut some = [0; 16 << 10];
         let count = connection
             .read(&mut some)
             .map_err(|why| Trouble::Failed(if heard.is_empty() { "wait" } else { "read" }, why))?;
@@ -270,6 +285,7 @@ mod tests {
         keep: 1,
         rest: 0,
         fresh: 0,
+        patient: 0,
     };
     const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n";
     const BYE: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbye\n";
@@ -327,6 +343,7 @@ mod tests {
                 keep: 0,
                 rest: 1,
                 fresh: 0,
+                patient: 0,
             },
         );
         for _ in 0..2 {

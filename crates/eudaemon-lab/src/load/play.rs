@@ -22,6 +22,8 @@ pub enum Client {
     H2load,
     /// The [crowd](super::crowd) of our own: half of it keeps its connections, a tenth rests, the others are fresh.
     Crowd,
+    /// The crowd again, most of it patient: it asks for what takes long. A check, no measure.
+    Patient,
 }
 
 /// What happens meanwhile.
@@ -81,6 +83,7 @@ pub fn play(world: &World, server: &Server<'_>, scene: Scene) -> Result<Seen, St
             scene.times
         };
         let mut changes = Vec::new();
+        let mut serving = server.main()?;
         for at in 0..times {
             // The first after half an interval, the last well before the load ends.
             let due = begun + whole * (2 * at + 1) / (2 * times + 1);
@@ -93,16 +96,30 @@ pub fn play(world: &World, server: &Server<'_>, scene: Scene) -> Result<Seen, St
                 Change::Restart => server.restart()?,
             }
             changes.push((from, Instant::now()));
+            let before = std::mem::replace(&mut serving, server.main()?);
+            if (before == serving) != (scene.change == Change::Reload) {
+                let (change, at) = (scene.change, at + 1);
+                return Err(format!(
+                    "{before} was the service, and {serving} is, after {change} {at}"
+                ));
+            }
         }
         Ok(changes)
     };
     let mut failures = Vec::new();
     let (figures, changes) = match scene.client {
-        Client::Crowd => {
+        Client::Crowd | Client::Patient => {
+            let (rest, fresh) = (connections / 10, connections * 2 / 5);
+            let others = connections - rest - fresh;
+            let (keep, patient) = match scene.client {
+                Client::Patient => (0, others),
+                Client::Wrk | Client::WrkClose | Client::H2load | Client::Crowd => (others, 0),
+            };
             let size = Size {
-                keep: connections / 2,
-                rest: connections / 10,
-                fresh: connections - connections / 2 - connections / 10,
+                keep,
+                rest,
+                fresh,
+                patient,
             };
             let crowd = Crowd::start(([127, 0, 0, 1], server.plain).into(), size);
             let changes = changing();
@@ -140,6 +157,7 @@ pub fn play(world: &World, server: &Server<'_>, scene: Scene) -> Result<Seen, St
             late.saturating_duration_since(begun)
         ));
     }
+    server.alone()?;
     let since = |at: Instant| at.saturating_duration_since(begun);
     Ok(Seen {
         figures,
@@ -166,11 +184,12 @@ fn beside<A: Send, B>(
 
 impl Client {
     /// All of them, with their names.
-    pub const ALL: [(Client, &str); 4] = [
+    pub const ALL: [(Client, &str); 5] = [
         (Client::Wrk, "wrk"),
         (Client::WrkClose, "wrk-close"),
         (Client::H2load, "h2load"),
         (Client::Crowd, "crowd"),
+        (Client::Patient, "patient"),
     ];
 }
 

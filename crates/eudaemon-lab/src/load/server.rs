@@ -161,7 +161,7 @@ impl<'a> Server<'a> {
                     !before.iter().any(|&pid| alive(pid)) && !children(main).is_empty()
                 })
             }
-            Kind::Ours(control) | Kind::Unit(control) => asked(control, "reload"),
+            Kind::Ours(control) | Kind::Unit(control) => asked(control, "reload").map(drop),
         }
     }
 
@@ -172,7 +172,7 @@ impl<'a> Server<'a> {
     pub fn replace(&self) -> Result<(), String> {
         match &self.kind {
             Kind::Nginx => self.upgrade(),
-            Kind::Ours(control) | Kind::Unit(control) => asked(control, "replace"),
+            Kind::Ours(control) | Kind::Unit(control) => asked(control, "replace").map(drop),
         }
     }
 
@@ -204,11 +204,38 @@ impl<'a> Server<'a> {
         soon("the old nginx to leave", || !alive(old))
     }
 
-    /// The pid of nginx's master.
-    fn main(&self) -> Result<i32, String> {
-        let text = self.world.read("nginx.pid");
+    /// The process that is the service now; nginx's master.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub fn main(&self) -> Result<i32, String> {
+        let text = match &self.kind {
+            Kind::Nginx => self.world.read("nginx.pid"),
+            Kind::Ours(control) | Kind::Unit(control) => {
+                let lines = asked(control, "status")?;
+                let pid = lines.iter().find_map(|line| line.strip_prefix("pid: "));
+                pid.unwrap_or_default().to_owned()
+            }
+        };
         let pid = text.trim().parse();
-        pid.map_err(|_| format!("nginx.pid says {text:?}"))
+        pid.map_err(|_| format!("{text:?} is no pid"))
+    }
+
+    /// Waits until no process is left but the one that is the service; nginx's have been waited for.
+    ///
+    /// # Errors
+    /// Others stay.
+    pub fn alone(&self) -> Result<(), String> {
+        let others = || match &self.kind {
+            Kind::Nginx => 0,
+            Kind::Ours(_) => self.world.named("https").len().abs_diff(1),
+            Kind::Unit(_) => {
+                let group = format!("/sys/fs/cgroup/system.slice/{UNIT}/cgroup.procs");
+                let members = fs::read_to_string(group).unwrap_or_default();
+                members.lines().count().abs_diff(1)
+            }
+        };
+        soon("its other processes to leave", || others() == 0)
     }
 
     fn systemctl(&self, verb: &str, unit: &str) -> Result<(), String> {
@@ -260,20 +287,22 @@ pub fn unit(machine: &Pid1, program: &Path) -> Result<PathBuf, String> {
 }
 
 /// Asks a service's control socket, and waits for the answer.
-fn asked(control: &Path, question: &str) -> Result<(), String> {
+fn asked(control: &Path, question: &str) -> Result<Vec<String>, String> {
     let failed = |why: std::io::Error| format!("{question} at {}: {why}", control.display());
     let mut line = UnixStream::connect(control).map_err(failed)?;
     line.set_read_timeout(Some(SOON)).map_err(failed)?;
     line.write_all(format!("{question}\n").as_bytes())
         .map_err(failed)?;
+    let mut answers = Vec::new();
     for answer in BufReader::new(line).lines() {
         let answer = answer.map_err(failed)?;
         if answer == "ok" {
-            return Ok(());
+            return Ok(answers);
         }
         if answer.starts_with("error:") {
             return Err(format!("{question}: {answer}"));
         }
+        answers.push(answer);
     }
     Err(format!("{question}: no answer"))
 }

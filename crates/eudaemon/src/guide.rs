@@ -23,6 +23,7 @@ macro_rules! links {
 [sandbox.md]: crate::guide::sandbox
 [sockets.md]: crate::guide::sockets
 [testing.md]: crate::guide::testing
+[zero-downtime.md]: crate::guide::zero_downtime
 [Activation]: crate::Activation
 [Init]: crate::Init
 [Running]: crate::Running
@@ -63,6 +64,7 @@ chapter!(chroot, "chroot.md");
 chapter!(sandbox, "sandbox.md", "sandbox");
 chapter!(notify, "notify.md");
 chapter!(sockets, "sockets.md");
+chapter!(zero_downtime, "zero-downtime.md");
 chapter!(credentials, "credentials.md");
 chapter!(health, "health.md");
 chapter!(logging, "logging.md");

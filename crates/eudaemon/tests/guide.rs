@@ -59,6 +59,14 @@ fn the_first_daemon_is_the_example() {
     assert!(lines.count() <= 40, "a first daemon is small");
 }
 
+#[test]
+fn the_daemon_without_a_gap_is_the_example() {
+    let (guide, example) = (read("guide/zero-downtime.md"), read("examples/counter.rs"));
+    let shown = between(&guide, "```rust,no_run\n", "```");
+    let (_, code) = example.split_once("\n\n").expect("code behind the title");
+    assert_eq!(shown, code);
+}
+
 /// What is between the first of these and the next.
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
     let (_, rest) = text.split_once(begin).expect("its begin");

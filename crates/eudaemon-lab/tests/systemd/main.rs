@@ -10,6 +10,7 @@ mod first;
 mod hello;
 mod https;
 mod keeper;
+mod keeps;
 mod log;
 mod machine;
 mod peer;

@@ -113,7 +113,12 @@ pub(super) fn begin(
     match start.spawner {
         Some(spawner) => match spawner.start(&its, &writes) {
             Ok(()) => attempt.process = Process::Ordered(spawner),
-            Err(error) => attempt.not_started(error),
+            // Its line is closed, or full of what it does not read.
+            Err(_) => {
+                shared.replacing.lose_spawner();
+                let why = shared.replacing.confined.unwrap_or_default();
+                return Err(ReplaceError::Confined { why });
+            }
         },
         None => match own(start.program, its.into(), writes.into()) {
             Ok((child, held)) => {

@@ -1,6 +1,8 @@
 //! The service that is replaced, and what stands in for it.
 
 use eudaemon::handover::Handover;
+use eudaemon::needs::{Needs, Preset};
+use eudaemon::options::SandboxMode;
 use eudaemon::replace::{ReplaceError, Replaced};
 use eudaemon::{Builder, Error, Exit, Handle, Manifest, Result, Running};
 use eudaemon_core::handover::{Given, Said, VARIABLE};
@@ -34,6 +36,12 @@ fn park() -> ! {
 pub fn play(role: &OsStr) -> ExitCode {
     match role.to_str().expect("ours") {
         "serves" => serves(Manifest::new("serves").replacing()),
+        "serves-filtered" => {
+            let mut manifest = Manifest::new("serves").replacing();
+            manifest.needs = Needs::serving(8080, Preset::NetworkServer);
+            manifest.sandbox = SandboxMode::BestEffort;
+            serves(manifest)
+        }
         // Nothing was said of being replaced.
         "serves-alone" => serves(Manifest::new("serves")),
         other => panic!("{other}?"),
@@ -49,6 +57,11 @@ fn serves(manifest: Manifest) -> ExitCode {
             return ExitCode::from(3);
         }
         "hang" => park(),
+        "slow" => {
+            while self::asked() == "slow" {
+                std::thread::yield_now();
+            }
+        }
         "version" => return speaks(|line| line.send(&Said::unable(1).encode(), &[])),
         "garbage" => return speaks(|line| line.send(b"\x01\xffgarbage", &[])),
         "silent" => return speaks(|line| Ok(drop(OwnedFd::from(line)))),

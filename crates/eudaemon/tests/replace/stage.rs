@@ -198,6 +198,10 @@ pub fn children(pid: u32) -> Vec<u32> {
     all
 }
 
+pub fn is_root() -> bool {
+    eudaemon_sys::process::effective_uid() == 0
+}
+
 pub fn is_gone(pid: u32) -> bool {
     !Path::new(&format!("/proc/{pid}")).exists()
 }

@@ -71,7 +71,12 @@ fn ten_restarts_refuse_nobody_and_forget_nothing() {
         cat crowd/told.* | cut -d' ' -f2 | sort -u | wc -l
         show keeper NRestarts; show keeper Result; [ $served -gt 100 ]",
     );
-    let processes: u32 = said.lines().next().unwrap_or_default().parse().expect("a number");
+    let processes: u32 = said
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .parse()
+        .expect("a number");
     // A process that was replaced at once may have served nobody.
     assert!((2..=11).contains(&processes), "{said}");
     assert_eq!(said.lines().skip(1).collect::<Vec<_>>(), ["0", "success"]);
@@ -79,7 +84,10 @@ fn ten_restarts_refuse_nobody_and_forget_nothing() {
 
 #[test]
 fn who_waits_while_it_is_away_is_served_by_the_next() {
-    let Some(machine) = unit(LISTEN, "ExecStartPre=/bin/bash -c 'until [ -e /run/go ]; do sleep 0.02; done'") else {
+    let Some(machine) = unit(
+        LISTEN,
+        "ExecStartPre=/bin/bash -c 'until [ -e /run/go ]; do sleep 0.02; done'",
+    ) else {
         return;
     };
     let said = seen(
@@ -174,8 +182,14 @@ fn what_nobody_asks_for_is_dropped() {
     let Some(machine) = unit(LISTEN, strange) else {
         return;
     };
-    let at = format!("NotifyAccess=all\nWorkingDirectory={}", machine.path("").display());
-    machine.unit("keeper.service", &text(&machine, LISTEN, &format!("{at}\n{strange}")));
+    let at = format!(
+        "NotifyAccess=all\nWorkingDirectory={}",
+        machine.path("").display()
+    );
+    machine.unit(
+        "keeper.service",
+        &text(&machine, LISTEN, &format!("{at}\n{strange}")),
+    );
     machine.write("strange.py", STRANGE);
     let said = seen(
         &machine,

@@ -89,9 +89,9 @@ impl Channel {
             match rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(bytes)], &mut control, flags)
             {
                 Ok(got) => break got,
-                Err(rustix::io::Errno::INTR) => {}
+                // The other end was closed with something of ours unread: told once, and before what it has said.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
                 Err(rustix::io::Errno::AGAIN) => return Ok(Came::Nothing),
-                Err(rustix::io::Errno::CONNRESET) => return Ok(Came::Closed),
                 Err(error) => return Err(error.into()),
             }
         };
@@ -275,6 +275,19 @@ mod tests {
             b.receive(&mut bytes, true, |_| ()).expect("receive"),
             Came::Closed
         );
+    }
+
+    /// The kernel tells first that what we said was never read, and then what there is to hear.
+    #[test]
+    fn last_words_are_heard_of_one_that_did_not_listen() {
+        let (a, b) = Channel::pair().expect("pair");
+        a.send(b"never read", &[]).expect("send");
+        b.send(b"no", &[]).expect("send");
+        drop(b);
+        let mut bytes = [0; 16];
+        let mut next = || a.receive(&mut bytes, false, |_| ()).expect("receive");
+        assert_eq!(next(), Came::Message(2));
+        assert_eq!(next(), Came::Closed);
     }
 
     /// Source: `unix(7)`, SCM_RIGHTS. One more than there may be is refused and not cut off, and each that arrives is closed

@@ -27,6 +27,7 @@ pub(crate) struct Told {
     log: Log,
     status: Mutex<String>,
     waiting: Mutex<Waiting>,
+    ready_file: Option<PathBuf>,
     title: Mutex<Option<Title>>,
     left: Arc<Mutex<Left>>,
     line: Mutex<InLine>,
@@ -145,6 +146,7 @@ impl Told {
             notify,
             log,
             status: Mutex::new(String::new()),
+            ready_file: waiting.file.as_ref().map(|file| file.path.clone()),
             waiting: Mutex::new(waiting),
             title: Mutex::new(title),
             left: Arc::new(Mutex::new(left)),
@@ -169,13 +171,15 @@ impl Told {
         Ok(Some((pidfile.path().to_owned(), lock)))
     }
 
-    /// The readiness file, once it is there.
+    /// Where the readiness file is, or is about to be: a service is replaced as soon as it is ready, and may be telling so still.
     pub fn ready_file(&self) -> Option<PathBuf> {
-        held(&self.left).ready.clone()
+        self.ready_file.clone()
     }
 
     /// Another process is the service now: it has the PID file and the readiness file, and it is the one that speaks.
     pub fn hand_on(&self) {
+        // Ready too: it makes a file.
+        self.tell_all();
         self.is_quiet.store(true, Ordering::SeqCst);
         self.notify.hush(true);
         // Neither is removed. The lock is the other process's too, and so it goes on.

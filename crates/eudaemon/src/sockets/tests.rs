@@ -274,20 +274,3 @@ fn the_one_connection_is_named_or_alone() {
     assert!(matches!(wrong, SocketError::Unfit { .. }), "{wrong}");
     assert!(none().connection().unwrap().is_none());
 }
-
-/// One of two copies does not know of the file, and is closed behind the one that does.
-#[test]
-fn a_file_is_removed_behind_the_last_of_many_copies() {
-    let path = std::env::temp_dir().join(format!("eud-copies-{}", std::process::id()));
-    let address = format!("unix:{}", path.display());
-    let sockets = none();
-    let want = sockets.get("web").or_bind(address).unlink(Unlink::Always);
-    let bound = want.unix_listener().unwrap();
-    let next = sockets.reset().unwrap();
-    assert_eq!(sockets.forget("web"), 1);
-    let _export = sockets.export("web", &bound).unwrap();
-    drop(bound);
-    assert!(path.exists());
-    assert_eq!(next.forget("web"), 2);
-    assert!(!path.exists());
-}

@@ -466,3 +466,44 @@ fn a_changed_address_is_bound_anew() {
         .unwrap();
     assert_eq!(again.local_addr().unwrap(), own.local_addr().unwrap());
 }
+
+/// One of two copies does not know of the file, and is closed behind the one that does.
+#[test]
+fn a_file_is_removed_behind_the_last_of_many_copies() {
+    let scratch = Scratch::new();
+    let path = scratch.path("web.sock");
+    let address = format!("unix:{}", path.display());
+    let sockets = none();
+    let bound = sockets.get("web").or_bind(address).unix_listener().unwrap();
+    let next = sockets.reset().unwrap();
+    assert_eq!(sockets.forget("web"), 1);
+    let _export = sockets.export("web", &bound).unwrap();
+    drop(bound);
+    assert!(path.exists());
+    assert_eq!(next.forget("web"), 2);
+    assert!(!path.exists());
+}
+
+/// What is called otherwise now, and is at the same address, is the same socket.
+#[test]
+fn a_changed_name_is_the_same_socket() {
+    let scratch = Scratch::new();
+    let path = scratch.path("web.sock");
+    let address = format!("unix:{}", path.display());
+    let sockets = none();
+    let old = sockets
+        .get("web")
+        .or_bind(&address)
+        .unix_listener()
+        .unwrap();
+    let file = inode(&path);
+    let next = sockets.reset().unwrap();
+    let new = next.get("www").or_bind(&address).unix_listener().unwrap();
+    assert_eq!(next.keep(), [""; 0]);
+    drop(old);
+    assert_eq!(inode(&path), file);
+    assert!(Place::Unix(path.clone()).answers());
+    assert_eq!(sockets.reset().unwrap().names(), ["www"]);
+    drop(new);
+    assert!(!path.exists());
+}

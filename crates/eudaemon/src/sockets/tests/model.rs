@@ -115,10 +115,15 @@ impl Model {
         let pool = &self.pools[pool];
         let is_only = pool.len() == 1 && pool[0].name == "unknown";
         let mut is_unfit = false;
-        for (at, one) in pool.iter().enumerate() {
-            if one.name != name && !is_only {
-                continue;
-            }
+        let by_name = (0..pool.len()).filter(|at| is_only || pool[*at].name == name);
+        // What was bound at an address is had by it too; a free port is nobody's in particular.
+        let is_bound_at = |at: &usize| {
+            let bound = pool[*at].origin.clone().flatten();
+            bound.is_some_and(|bound| address == Some(&bound) && !bound.ends_with(":0"))
+        };
+        let by_address = (0..pool.len()).filter(is_bound_at);
+        for at in by_name.chain(by_address) {
+            let one = &pool[at];
             let bound = one.origin.clone().flatten();
             if bound.is_some_and(|bound| address.is_some_and(|wanted| wanted != bound)) {
                 continue;

@@ -26,7 +26,8 @@ impl Handle {
     ///
     /// To be called when everything is bound: clients come from here on.
     ///
-    /// In a process that takes the place of another one ([`Handle::replace`]) this returns once it has: until then the other one serves, and may
+    /// In a process that takes the place of another one ([`Handle::replace`]) this returns once it has, which may take the seconds that a manager
+    /// needs to be told; a runtime does nothing else in this thread meanwhile. Until then the other one serves, and may
     /// go on alone if this one fails. What two must not do at once, like work in the background on the same files, begins after this. A
     /// process that is told to stop meanwhile never is ready; [`Handle::stop`] says so.
     pub fn ready(&self) {

@@ -81,7 +81,7 @@ pub(crate) const ROWS: &[Row] = &[
     row!(
         "cpuprofile",
         Value("PATH[,HZ[,SECONDS]]"),
-        "write a CPU profile there",
+        "write a CPU profile there; once replaced, to PATH.1, PATH.2",
     ),
     row!(
         "debugserveraddr",

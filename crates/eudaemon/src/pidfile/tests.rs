@@ -149,3 +149,47 @@ fn the_descriptor_does_not_outlive_an_exec() {
     // proc_pid_fdinfo(5): the flags of open(2), O_CLOEXEC being 02000000 on every architecture we know.
     assert_eq!(flags.map(|flags| flags & 0o2_000_000), Some(0o2_000_000));
 }
+
+#[test]
+fn it_is_adopted_by_its_lock_and_only_as_it_was() {
+    let scratch = Scratch::new("adopted");
+    let copy = |of: &Pidfile| of.as_fd().try_clone_to_owned().expect("a free number");
+    let held = Pidfile::acquire(scratch.file()).expect("nobody holds it");
+    std::fs::write(scratch.file(), "1\n").expect("our own");
+    let mut adopted = Pidfile::adopt(&scratch.file(), copy(&held)).expect("it is that file");
+    let read = || std::fs::read_to_string(scratch.file()).expect("our own");
+    assert_eq!(
+        read(),
+        "1\n",
+        "it says whose it was until it is written anew"
+    );
+    adopted.rewrite().expect("our own");
+    assert_eq!(read(), line());
+    // The other one lets go, and it is held still.
+    drop(held);
+    let second = Pidfile::acquire(scratch.file());
+    assert!(
+        matches!(second, Err(PidfileError::AlreadyRunning { .. })),
+        "{second:?}"
+    );
+    // A file of this name that is open, and whose lock somebody else has.
+    let other = File::open(scratch.file()).expect("our own");
+    assert!(Pidfile::adopt(&scratch.file(), other.into()).is_none());
+    // One that was removed under its holder, and is another one by now.
+    std::fs::remove_file(scratch.file()).expect("our own");
+    let lock = copy(&adopted);
+    assert!(Pidfile::adopt(&scratch.file(), lock).is_none());
+    std::fs::write(scratch.file(), "").expect("our own");
+    let lock = copy(&adopted);
+    assert!(Pidfile::adopt(&scratch.file(), lock).is_none());
+}
+
+#[test]
+fn one_that_was_adopted_and_not_written_is_left() {
+    let scratch = Scratch::new("not-written");
+    let held = Pidfile::acquire(scratch.file()).expect("nobody holds it");
+    let lock = held.as_fd().try_clone_to_owned().expect("a free number");
+    let adopted = Pidfile::adopt(&scratch.file(), lock).expect("it is that file");
+    assert_eq!(adopted.remove().expect("nothing is done"), Removed::NotOurs);
+    assert!(scratch.file().exists());
+}

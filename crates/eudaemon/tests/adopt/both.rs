@@ -31,6 +31,10 @@ pub const TESTS: &[Test] = &[
         clients_stay_connected_through_a_reload,
     ),
     (
+        "a_daemon_that_left_its_shell_is_replaced_too",
+        a_daemon_that_left_its_shell_is_replaced_too,
+    ),
+    (
         "the_doors_of_one_that_drains_are_the_other_ones",
         the_doors_of_one_that_drains_are_the_other_ones,
     ),
@@ -283,6 +287,58 @@ fn a_reload_asked_for_meanwhile_is_answered_once_and_done_once() {
     world.scratch.heard("reloading-1");
     assert!(!world.scratch.path("reloading-0").exists());
     end(new);
+}
+
+fn a_daemon_that_left_its_shell_is_replaced_too() {
+    let scratch = Scratch::new();
+    let option = |name: &str| format!("--service.{name}={}", scratch.path(name).display());
+    let mut command = Command::new(std::env::current_exe().expect("procfs"));
+    let command = command
+        .args([
+            "--service.daemon".to_owned(),
+            option("control"),
+            option("pidfile"),
+        ])
+        .arg(format!(
+            "--service.log=file:{}",
+            scratch.path("log").display()
+        ))
+        .env_remove("NOTIFY_SOCKET")
+        .env(ROLE, "both")
+        .env(FOLDER, &scratch.0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    assert!(command.status().expect("this program").success());
+    let old: u32 = text(&scratch.path("pidfile"))
+        .trim()
+        .parse()
+        .expect("a number");
+    let client = || {
+        let stream = UnixStream::connect(scratch.path("control")).expect("it listens");
+        Client(BufReader::new(stream))
+    };
+    let lines = client().ask("replace");
+    let log = text(&scratch.path("log"));
+    assert_eq!(
+        lines.last().map(String::as_str),
+        Some("ok"),
+        "{lines:?}: {log}"
+    );
+    let new = pid(&lines);
+    wait_gone(old);
+    assert_eq!(text(&scratch.path("pidfile")), format!("{new}\n"));
+    let link = |name: &str| std::fs::read_link(format!("/proc/{new}/{name}")).expect("it lives");
+    assert_eq!(link("cwd"), Path::new("/"));
+    assert_eq!(
+        link("fd/2"),
+        Path::new("/dev/null"),
+        "as that of the old one"
+    );
+    let status = std::fs::read_to_string(format!("/proc/{new}/status")).expect("it lives");
+    assert!(status.contains("Umask:\t0027"), "{status}");
+    assert_eq!(pid(&client().ask("status")), new);
+    end(new);
+    assert!(!scratch.path("pidfile").exists() && !scratch.path("control").exists());
 }
 
 fn clients_stay_connected_through_a_reload() {

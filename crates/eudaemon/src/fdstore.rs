@@ -30,7 +30,7 @@
 
 mod listening;
 
-pub(crate) use listening::{Listed, arrange};
+pub(crate) use listening::{arrange, of_predecessor};
 
 use crate::Activation;
 use crate::notify::Notify;
@@ -42,7 +42,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ struct Inner {
     sockets: Sockets,
     held: Mutex<Held>,
     listening: Mutex<Listening>,
+    /// Whether another process of this daemon served, and stored, while this one was started.
+    is_successor: AtomicBool,
     /// The service stops.
     is_over: AtomicBool,
 }
@@ -79,6 +81,8 @@ struct Held {
 struct State {
     stored_as: String,
     file: OwnedFd,
+    /// Whether it surely is the last, under its only name. What a process gave that goes on serving may be neither.
+    is_last: bool,
 }
 
 /// Whether the manager drops a descriptor by itself when its other end is closed.
@@ -132,6 +136,7 @@ impl FdStore {
             sockets: sockets.clone(),
             held: Mutex::default(),
             listening: Mutex::default(),
+            is_successor: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         }))
     }
@@ -226,6 +231,15 @@ impl FdStore {
             .transpose()
     }
 
+    /// Copies of the states that are stored, and the names they are stored under.
+    pub(crate) fn states(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let held = self.held();
+        let states = held.states.values();
+        states
+            .map(|state| Ok((state.stored_as.clone(), state.file.try_clone()?)))
+            .collect()
+    }
+
     /// What came back under the two names of a state. Both are there if the last process was killed between the two messages:
     /// then either is right.
     fn find_state(&self, held: &mut Held, name: &str) {
@@ -242,8 +256,13 @@ impl FdStore {
             if held.states.contains_key(name) {
                 extra.push(stored_as);
             } else {
-                held.states
-                    .insert(name.to_owned(), State { stored_as, file });
+                let is_last = !self.0.is_successor.load(Ordering::Relaxed);
+                let state = State {
+                    stored_as,
+                    file,
+                    is_last,
+                };
+                held.states.insert(name.to_owned(), state);
             }
         }
         for name in extra {
@@ -268,14 +287,25 @@ impl FdStore {
         let file = sealed::make(&format!("eudaemon-state-{}", cut(name)), bytes)?;
         let mut held = self.held();
         self.find_state(&mut held, name);
+        if held.states.get(name).is_some_and(|state| !state.is_last) {
+            held.states.remove(name);
+            for name in [name, &other] {
+                held.certain.remove(name);
+                self.0.notify.unstore(name)?;
+            }
+        }
         let before = held.states.get(name).map(|state| state.stored_as.clone());
         let stored_as = match &before {
             Some(before) if before == name => other,
             Some(_) | None => name.to_owned(),
         };
         self.store_held(&mut held, &stored_as, file.as_fd(), Poll::No)?;
-        held.states
-            .insert(name.to_owned(), State { stored_as, file });
+        let state = State {
+            stored_as,
+            file,
+            is_last: true,
+        };
+        held.states.insert(name.to_owned(), state);
         if let Some(before) = before {
             held.certain.remove(&before);
             self.0.notify.unstore(&before)?;

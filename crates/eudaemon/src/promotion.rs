@@ -12,7 +12,7 @@ use crate::handover::{self, Contents, Listener};
 use crate::inherited::pidfd_inode_of;
 use crate::pidfile::Pidfile;
 use crate::shared::{Shared, held};
-use crate::sockets::Made;
+use crate::sockets::{Made, Origin};
 use crate::start::Doors;
 use crate::{Activation, Context, Error, Exit, Result, StopSignal};
 use eudaemon_core::handover::{Given, Said};
@@ -300,7 +300,17 @@ impl Shared {
     /// What is handed over, but for the state; all of it copies.
     pub fn contents(&self) -> io::Result<Contents> {
         let listeners = self.sockets.active()?.into_iter().map(Listener::of);
-        let listeners: io::Result<Vec<Listener>> = listeners.collect();
+        let states = self.store.states()?.into_iter();
+        // As a manager hands them over after a restart.
+        let states = states.map(|(name, fd)| {
+            Ok(Listener {
+                name,
+                fd,
+                origin: Origin::Manager,
+                file: None,
+            })
+        });
+        let listeners: io::Result<Vec<Listener>> = listeners.chain(states).collect();
         let mut contents = Contents {
             generation: self.generation + 1,
             listeners: listeners?,

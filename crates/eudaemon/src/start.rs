@@ -30,7 +30,7 @@ pub(crate) use doors::{Doors, Ways};
 use crate::attendant::Attendant;
 use crate::builder::Builder;
 use crate::credentials::Credentials;
-use crate::fdstore::{self, FdStore, Listed};
+use crate::fdstore::{self, FdStore};
 use crate::handover::Handover;
 use crate::inherited::Inherited;
 use crate::promotion::Predecessor;
@@ -141,7 +141,8 @@ where
         Some(predecessor) => {
             // Whoever started the first process of the daemon has left it long ago.
             let (taken, sockets) = Taken::of(predecessor.clone(), predecessor.receive()?)?;
-            (Some(taken), sockets, Listed::default())
+            let stored = fdstore::of_predecessor(&sockets)?;
+            (Some(taken), sockets, stored)
         }
         None => {
             if let Some(way) = plan.detach {

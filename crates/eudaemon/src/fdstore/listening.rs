@@ -23,6 +23,8 @@ pub(crate) struct Listed {
     lost: Vec<Entry>,
     /// Why the list could not be read.
     wrong: Option<String>,
+    /// Whether the process that gave it goes on for now.
+    is_successor: bool,
 }
 
 /// A socket that the manager has.
@@ -112,6 +114,42 @@ pub(crate) fn arrange(inherited: Inherited) -> (Sockets, Listed) {
     (Sockets::inherited_from_itself(all), listed)
 }
 
+/// What an earlier process of this daemon has stored, who hands over what it serves, and the list among it.
+pub(crate) fn of_predecessor(sockets: &Sockets) -> io::Result<Listed> {
+    let mut listed = Listed {
+        is_successor: true,
+        ..Listed::default()
+    };
+    let names = [
+        Some(stored::LIST.to_owned()),
+        stored::other_name(stored::LIST),
+    ];
+    let own = sockets.own()?;
+    for list in sockets.strangers(|name| names.iter().flatten().any(|list| list == name))? {
+        let entries = super::read(stored::LIST, &list).map_err(crate::Error::from);
+        match entries.and_then(|bytes| Ok(stored::decode(&bytes)?)) {
+            Err(wrong) => listed.wrong = Some(wrong.to_string()),
+            Ok(entries) => {
+                listed.kept = entries
+                    .into_iter()
+                    .map(|entry| {
+                        let mut own = own.iter();
+                        let one =
+                            own.find(|one| inode(&one.fd).is_ok_and(|which| which == entry.socket));
+                        let made = one.and_then(|one| one.file.as_ref());
+                        if let Some(made) = made {
+                            made.set_stored(true);
+                        }
+                        let made = made.map(Arc::downgrade).unwrap_or_default();
+                        Stored { entry, made }
+                    })
+                    .collect();
+            }
+        }
+    }
+    Ok(listed)
+}
+
 /// The path is not the file of the socket any more.
 struct Lost;
 
@@ -193,6 +231,9 @@ impl FdStore {
                 "{wrong}: stored sockets are taken for the manager's"
             ));
         }
+        self.0
+            .is_successor
+            .store(listed.is_successor, Ordering::Relaxed);
         let mut held = self.held();
         let entries = listed.kept.iter().map(|kept| &kept.entry);
         for entry in entries.chain(&listed.lost) {

@@ -57,6 +57,14 @@ impl Sockets {
         taken.map(|one| one.fd).collect()
     }
 
+    /// Copies of what came, this program did not open, and nobody has asked for, of these names.
+    pub(crate) fn strangers(&self, is_meant: impl Fn(&str) -> bool) -> io::Result<Vec<OwnedFd>> {
+        let pool = held(&self.pool);
+        let strange = pool.0.iter().filter(|one| one.origin == Origin::Manager);
+        let meant = strange.filter(|one| is_meant(&one.name));
+        meant.map(|one| one.fd.try_clone()).collect()
+    }
+
     /// The names of what came, this program did not open, and nobody has asked for.
     pub(crate) fn strange_names(&self) -> BTreeSet<String> {
         let pool = held(&self.pool);

@@ -26,7 +26,7 @@ struct Has {
 }
 
 pub fn play() -> ExitCode {
-    let manifest = Manifest::new("keeper");
+    let manifest = Manifest::new("keeper").replacing();
     let manifest = match std::env::var_os(stage::PLAIN) {
         None => manifest.storing(),
         Some(_) => manifest,
@@ -127,6 +127,7 @@ fn obey(cx: &Handle, has: &mut Has, line: &str) -> Result<String> {
             has.others.clear();
             "ok".to_owned()
         }
+        "replace" => cx.replace().run()?.pid().to_string(),
         "remove" => store.remove(name)?.to_string(),
         "capacity" => format!("{:?} {}", store.capacity(), store.keeps()?),
         order => panic!("{order:?}"),

@@ -104,7 +104,12 @@ impl Life {
 
     /// Has the running service do something; its answer.
     pub fn order(&self, manager: &Manager, order: &str) -> String {
-        let path = self.folder.join(format!("orders.{}", manager.pid()));
+        self.order_to(manager.main_pid(), order)
+    }
+
+    /// Has this process do something; its answer.
+    pub fn order_to(&self, pid: u32, order: &str) -> String {
+        let path = self.folder.join(format!("orders.{pid}"));
         let mut orders = UnixStream::connect(path).expect("it is ready");
         writeln!(orders, "{order}").expect("it reads");
         line(&orders)

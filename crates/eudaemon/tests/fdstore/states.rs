@@ -1,13 +1,17 @@
 //! What a service puts into the store itself.
 
 use super::harness::Test;
-use super::stage::{LONG, Life, STATE, TAKE, until};
+use super::stage::{LONG, Life, OPEN, STATE, TAKE, client, free_port, line, names, until};
 use eudaemon::testing::{Manager, What};
 use eudaemon_core::words::Signal;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 pub const TESTS: &[Test] = &[
+    (
+        "a_successor_goes_on_with_the_store",
+        a_successor_goes_on_with_the_store,
+    ),
     (
         "a_state_survives_and_is_replaced",
         a_state_survives_and_is_replaced,
@@ -27,6 +31,51 @@ pub const TESTS: &[Test] = &[
         names_are_checked_and_room_is_counted,
     ),
 ];
+
+/// One that takes the place of a running process, and is restarted then.
+fn a_successor_goes_on_with_the_store() {
+    let mut life = Life::new();
+    let (web, more) = (free_port(), free_port());
+    let open = format!("web=tcp:127.0.0.1:{web} more=tcp:127.0.0.1:{more}");
+    let variables = [(STATE, "count"), (OPEN, &*open)];
+    let manager = life.serve(&variables);
+    assert_eq!(life.order(&manager, "put-state count one"), "true");
+    let stored = ["count", "eudaemon.stored", "more", "web"];
+    assert_eq!(names(&manager), stored);
+    let old = manager.pid();
+    let new: u32 = life.order(&manager, "replace").parse().expect("a process");
+    until("it is the main process", || manager.main_pid() == new);
+    manager.wait_end(LONG).expect("the old one leaves");
+    until("it is ready", || said(&manager) == "count:one");
+    assert_eq!(names(&manager), stored, "{old} {new} {}", life.log());
+    for count in ["two", "three"] {
+        assert_eq!(
+            life.order_to(new, &format!("put-state count {count}")),
+            "true"
+        );
+    }
+    assert_eq!(life.order_to(new, "close more"), "ok");
+    let closed = |name: &&String| name.ends_with("count");
+    until("one state is left", || {
+        let names = manager.stored_names();
+        names.len() == 3 && names.iter().filter(closed).count() == 1
+    });
+    assert!(client(more).is_err());
+    let waits = client(web).unwrap();
+    manager.signal(Signal::Term).unwrap();
+    let gone = format!("/proc/{new}");
+    until("it has ended", || !std::path::Path::new(&gone).exists());
+    life.after(manager);
+    let variables = [
+        (STATE, "count"),
+        (OPEN, &*format!("web=tcp:127.0.0.1:{web}")),
+    ];
+    let last = life.serve(&variables);
+    assert_eq!(said(&last), "count:three");
+    assert_eq!(life.order(&last, "answer web"), "ok");
+    assert_eq!(line(&waits), last.pid().to_string());
+    life.end(last);
+}
 
 fn said(manager: &Manager) -> String {
     manager.status().unwrap_or_default()

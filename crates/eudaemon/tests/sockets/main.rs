@@ -1,4 +1,4 @@
-//! Sockets by name: the filters beside those of `libsystemd`, the files of unix sockets, and the managed set.
+//! Sockets by name: the filters beside those of `libsystemd`, and the files of unix sockets.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -7,7 +7,6 @@
 
 mod filters;
 mod kinds;
-mod managed;
 mod options;
 mod paths;
 #[cfg(feature = "tokio")]

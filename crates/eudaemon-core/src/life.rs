@@ -218,7 +218,33 @@ impl Life {
                 Event::Reload,
             ) => (state, &[RefuseReload]),
             // Said twice, or too late.
-            (state, _) => (state, &[]),
+            (
+                state @ (State::Serving
+                | State::Reloading { .. }
+                | State::Replacing { .. }
+                | State::Draining { .. }
+                | State::Stopping { .. }
+                | State::Leaving { .. }),
+                Event::Ready,
+            )
+            | (
+                state @ (State::Starting { .. }
+                | State::Serving
+                | State::Replacing { .. }
+                | State::Draining { .. }
+                | State::Stopping { .. }
+                | State::Leaving { .. }),
+                Event::Reloaded,
+            )
+            // The other two see to these.
+            | (
+                state,
+                Event::Replace
+                | Event::Replaced
+                | Event::NotReplaced
+                | Event::Stop(_)
+                | Event::Tick,
+            ) => (state, &[]),
         }
     }
 
@@ -237,7 +263,15 @@ impl Life {
                 },
                 &[BeginReplacement],
             ),
-            (state, Event::Replace) => (state, &[RefuseReplacement]),
+            (
+                state @ (State::Starting { .. }
+                | State::Reloading { .. }
+                | State::Replacing { .. }
+                | State::Draining { .. }
+                | State::Stopping { .. }
+                | State::Leaving { .. }),
+                Event::Replace,
+            ) => (state, &[RefuseReplacement]),
             (State::Replacing { owed, stop }, Event::Replaced) => {
                 let passed: &[Effect] = match (owed, stop) {
                     (_, Some(_)) => &[PassStop, Stop],
@@ -267,7 +301,20 @@ impl Life {
                 Event::NotReplaced,
             ) => (State::Serving, &[]),
             // Of a replacement that this process has left behind.
-            (state, _) => (state, &[]),
+            (
+                state @ (State::Starting { .. }
+                | State::Serving
+                | State::Reloading { .. }
+                | State::Draining { .. }
+                | State::Stopping { .. }
+                | State::Leaving { .. }),
+                Event::Replaced | Event::NotReplaced,
+            )
+            // The other two see to these.
+            | (
+                state,
+                Event::Ready | Event::Reload | Event::Reloaded | Event::Stop(_) | Event::Tick,
+            ) => (state, &[]),
         }
     }
 
@@ -318,7 +365,33 @@ impl Life {
                 (state, &[Abort])
             }
             // An echo, a request once more, or a time that has not come.
-            (state, _) => (state, &[]),
+            (
+                state @ (State::Replacing { stop: Some(_), .. }
+                | State::Draining { .. }
+                | State::Stopping { .. }
+                | State::Leaving { .. }),
+                Event::Stop(Asker::Signal | Asker::Request),
+            )
+            | (
+                state @ (State::Starting { .. }
+                | State::Serving
+                | State::Reloading { .. }
+                | State::Replacing { .. }
+                | State::Draining { .. }
+                | State::Stopping { .. }
+                | State::Leaving { .. }),
+                Event::Tick,
+            )
+            // The other two see to these.
+            | (
+                state,
+                Event::Ready
+                | Event::Reload
+                | Event::Reloaded
+                | Event::Replace
+                | Event::Replaced
+                | Event::NotReplaced,
+            ) => (state, &[]),
         }
     }
 

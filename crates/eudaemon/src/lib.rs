@@ -49,8 +49,8 @@
 //! | what it says of itself | [`Manifest`], with the [`needs`] that its sandbox and its unit are made of |
 //! | its end | [`StopSignal`], [`Event`], [`Reload`]; [`Error`] and [`Exit`] |
 //!
-//! Each piece also works without [`main`]: [`notify`], [`detach`], [`pidfile`], [`privileges`], [`chroot`], [`inherited`] sockets, a
-//! [`successor`], [`credentials`], [`directories`], [`health`], [`metrics`], [`logging`], [`control`], [`child`] processes, [`pressure`],
+//! Each piece also works without [`main`]: [`notify`], [`detach`], [`pidfile`], [`privileges`], [`chroot`], [`inherited`] sockets,
+//! being [replaced](replace), a [`successor`], [`credentials`], [`directories`], [`health`], [`metrics`], [`logging`], [`control`], [`child`] processes, [`pressure`],
 //! [`install`]. They take what they need from an [`Activation`], which is read once, and never from the environment:
 //!
 //! ```

@@ -204,7 +204,8 @@ impl Handle {
     /// INT and HUP, and TTIN and TTOU, which move the log's level, are the library's.
     ///
     /// # Errors
-    /// A signal of the library's, or one it does not collect: only QUIT, USR1, USR2 and WINCH can be asked for.
+    /// A signal of the library's, or one it does not collect: only QUIT, USR1, USR2 and WINCH can be asked for, and USR2 not
+    /// where it [replaces](crate::Manifest::replacing) the process.
     pub fn on_signal(&self, signal: Signal, act: impl FnMut() + Send + 'static) -> Result<()> {
         self.0.on_signal(signal, Box::new(act))
     }

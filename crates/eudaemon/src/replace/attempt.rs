@@ -255,7 +255,7 @@ impl Attempt {
             self.hear();
         }
         if ready.contains(&PROCESS) {
-            self.attend();
+            self.attend(false);
         }
     }
 
@@ -306,15 +306,15 @@ impl Attempt {
         }
     }
 
-    /// Something became of the process.
-    fn attend(&mut self) {
+    /// Something became of the process, or it is waited for.
+    fn attend(&mut self, wait: bool) {
         match std::mem::replace(&mut self.process, Process::Gone) {
             Process::Own { mut child, .. } => {
-                // It has ended, so this does not wait.
+                // It has ended, or is waited for.
                 self.cause.status = child.wait().ok();
                 self.step(Event::Exited);
             }
-            Process::Ordered(spawner) => match spawner.hear() {
+            Process::Ordered(spawner) => match spawner.hear(wait) {
                 Reported::Report(Report::Started(pid), pidfd) => {
                     let held = pidfd.map(Held::from);
                     self.process = Process::Foreign { spawner, pid, held };
@@ -332,7 +332,7 @@ impl Attempt {
                     self.not_started(io::Error::other("the spawner is gone"));
                 }
             },
-            Process::Foreign { spawner, pid, held } => match spawner.hear() {
+            Process::Foreign { spawner, pid, held } => match spawner.hear(wait) {
                 Reported::Report(Report::Ended(status), _) => {
                     self.cause.status = Some(ExitStatus::from_raw(status.cast_signed()));
                     self.step(Event::Exited);
@@ -430,12 +430,14 @@ impl Attempt {
         }
     }
 
-    /// Waits for the end of the process in the one way that needs no descriptor.
+    /// Waits for the process in the one way that needs no descriptor.
     fn wait_without_waiting(&mut self) {
-        if let Process::Own { child, .. } = &mut self.process {
-            self.cause.status = child.wait().ok();
-            self.process = Process::Gone;
-            self.step(Event::Exited);
+        match &self.process {
+            Process::Own { .. } | Process::Ordered(_) | Process::Foreign { .. } => {
+                self.attend(true);
+            }
+            // It finds its line closed.
+            Process::Orphan { .. } | Process::Gone => self.step(Event::Exited),
         }
     }
 

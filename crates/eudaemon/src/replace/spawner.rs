@@ -67,11 +67,11 @@ impl Spawner {
         self.line.send_now(&Order::Kill.encode(), &[])
     }
 
-    /// What it says, without waiting for it.
-    pub(super) fn hear(&self) -> Heard {
+    /// What it says; waits for it if so asked.
+    pub(super) fn hear(&self, wait: bool) -> Heard {
         let mut bytes = [0; LENGTH + 1];
         let mut pidfd = None;
-        match self.line.receive(&mut bytes, false, |fd| pidfd = Some(fd)) {
+        match self.line.receive(&mut bytes, wait, |fd| pidfd = Some(fd)) {
             Ok(Came::Message(length)) => match bytes.get(..length).and_then(Report::decode) {
                 Some(report) => Heard::Report(report, pidfd),
                 None => Heard::Gone,

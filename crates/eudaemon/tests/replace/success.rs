@@ -15,6 +15,11 @@ pub const TESTS: &[Test] = &[
         without_a_word_in_the_manifest_a_signal_does_not,
     ),
     ("both_are_stopped", both_are_stopped),
+    (
+        "who_stays_connected_is_left_in_the_end",
+        who_stays_connected_is_left_in_the_end,
+    ),
+    ("much_state_arrives", much_state_arrives),
 ];
 
 /// The new process is what `ask` finds; stopped in the end, for the manager in its box waits for the first alone.
@@ -141,4 +146,33 @@ fn both_are_stopped() {
     assert!(ended.success(), "{ended:?}");
     wait_gone(new);
     assert!(!scratch.path("web.sock").exists());
+}
+
+/// As long as any stop may take, and then it is no failure.
+fn who_stays_connected_is_left_in_the_end() {
+    let scratch = Scratch::new();
+    let options = ["--service.stop-timeout=1s"];
+    let manager = scratch.managed(Manager::builder(), "serves", &options);
+    let mut held = scratch.client();
+    let told = held.ask("replace 60000");
+    assert!(told.starts_with("replaced "), "{told}");
+    let ended = manager.wait_end(LONG).expect("it leaves");
+    assert_eq!(ended.code(), Some(0), "{}", scratch.log());
+    assert!(scratch.log().contains("somebody is still connected"));
+    assert_eq!(held.hear(), "", "its connection ends");
+    // What it left is the new one's.
+    assert_eq!(scratch.ask("generation"), "1");
+    end(&scratch);
+}
+
+/// More than a message, a pipe or a socket takes at once.
+fn much_state_arrives() {
+    let scratch = Scratch::new();
+    let _manager = scratch.managed(Manager::builder(), "serves", &[]);
+    let state = "0123456789abcdef".repeat(1 << 17);
+    let told = scratch.ask(&format!("replace-with {state}"));
+    assert!(told.starts_with("replaced "), "{told}");
+    let came = scratch.ask("state");
+    assert!(came == state, "{} bytes of {}", came.len(), state.len());
+    end(&scratch);
 }

@@ -22,6 +22,7 @@ macro_rules! links {
 [privileges.md]: crate::guide::privileges
 [sandbox.md]: crate::guide::sandbox
 [sockets.md]: crate::guide::sockets
+[fd-store.md]: crate::guide::fd_store
 [testing.md]: crate::guide::testing
 [zero-downtime.md]: crate::guide::zero_downtime
 [Activation]: crate::Activation
@@ -64,6 +65,7 @@ chapter!(chroot, "chroot.md");
 chapter!(sandbox, "sandbox.md", "sandbox");
 chapter!(notify, "notify.md");
 chapter!(sockets, "sockets.md");
+chapter!(fd_store, "fd-store.md");
 chapter!(zero_downtime, "zero-downtime.md");
 chapter!(credentials, "credentials.md");
 chapter!(health, "health.md");

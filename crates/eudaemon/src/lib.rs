@@ -51,6 +51,8 @@
 //!
 //! Each piece also works without [`main`]: [`notify`], [`detach`], [`pidfile`], [`privileges`], [`chroot`], [`inherited`] sockets,
 //! being [replaced](replace), a [`successor`], [`credentials`], [`directories`], [`health`], [`metrics`], [`logging`], [`control`], [`child`] processes, [`pressure`],
+//! Each piece also works without [`main`]: [`notify`], [`detach`], [`pidfile`], [`privileges`], [`chroot`], [`inherited`] sockets, an [`fdstore`], a
+//! [`successor`], [`credentials`], [`directories`], [`health`], [`metrics`], [`logging`], [`control`], [`child`] processes, [`pressure`],
 //! [`install`]. They take what they need from an [`Activation`], which is read once, and never from the environment:
 //!
 //! ```

@@ -33,6 +33,39 @@ fn written(place: &Place, plans: &[Plan]) -> Vec<OsString> {
     paths
 }
 
+/// systemd keeps it, and what its sockets lie in.
+#[test]
+fn a_service_that_stores_its_sockets_is_kept_for() {
+    let unit = |manifest: Manifest, version| {
+        let plan = plan(&installation(manifest), version);
+        let unit = text(&plan, "web.service");
+        assert!(
+            plan.notes.iter().all(|note| !note.contains("Store")),
+            "{:?}",
+            plan.notes
+        );
+        unit
+    };
+    let mut web = Manifest::new("web").storing();
+    web.runtime = true;
+    let kept = [
+        "FileDescriptorStoreMax=128\n",
+        "RuntimeDirectoryPreserve=restart\n",
+    ];
+    for version in [239, 252, 254] {
+        let unit = unit(web.clone(), version);
+        assert!(kept.iter().all(|line| unit.contains(line)), "{unit}");
+        let is_said = unit.contains("FileDescriptorStorePreserve=restart\n");
+        assert_eq!(is_said, version >= 254, "{unit}");
+    }
+    web.storing = false;
+    let plain = unit(web, 254);
+    assert!(
+        !plain.contains("Store") && !plain.contains("Preserve"),
+        "{plain}"
+    );
+}
+
 /// What `systemd-analyze verify` has to say.
 fn complaints(plans: &[Plan]) -> String {
     let place = Place::new("verify");

@@ -40,9 +40,9 @@ fn a_service_that_stores_its_sockets_is_kept_for() {
         let plan = plan(&installation(manifest), version);
         let unit = text(&plan, "web.service");
         assert!(
-            plan.notes.iter().all(|note| !note.contains("Store")),
+            plan.notes().iter().all(|note| !note.contains("Store")),
             "{:?}",
-            plan.notes
+            plan.notes()
         );
         unit
     };

@@ -25,6 +25,7 @@ macro_rules! links {
 [fd-store.md]: crate::guide::fd_store
 [testing.md]: crate::guide::testing
 [zero-downtime.md]: crate::guide::zero_downtime
+[tls.md]: crate::guide::tls
 [Activation]: crate::Activation
 [Init]: crate::Init
 [Running]: crate::Running
@@ -67,6 +68,7 @@ chapter!(notify, "notify.md");
 chapter!(sockets, "sockets.md");
 chapter!(fd_store, "fd-store.md");
 chapter!(zero_downtime, "zero-downtime.md");
+chapter!(tls, "tls.md", "tls");
 chapter!(credentials, "credentials.md");
 chapter!(health, "health.md");
 chapter!(logging, "logging.md");

@@ -1,5 +1,5 @@
-//! Tests of what having copies of open sockets leads to: queues that nobody reads, managers that find their socket changed, orders
-//! that are not kept.
+//! Tests of what having copies of open sockets leads to: managers that find theirs changed, orders that are not kept, locks that are
+//! taken for sockets.
 
 use super::*;
 use crate::inherited::Inherited;
@@ -15,89 +15,6 @@ fn none() -> Sockets {
 /// A name of the abstract kind that no other test uses.
 fn own(name: &str) -> String {
     format!("@eud-copies-{}-{name}", std::process::id())
-}
-
-/// Whether who connects is refused. Not at once: a child that another test has forked has everything until it executes its
-/// program.
-fn is_refused<T>(connect: impl Fn() -> std::io::Result<T>) -> bool {
-    // Fewer than the queue has room for: behind that, who connects waits.
-    for _ in 0..BACKLOG / 2 {
-        match connect() {
-            Err(error) => return error.kind() == ErrorKind::ConnectionRefused,
-            Ok(_) => std::thread::yield_now(),
-        }
-    }
-    false
-}
-
-/// The kernel accepts connections for whoever has the socket open, and somebody must read them: the trap of everybody who keeps
-/// copies. Here every way to end a socket, with the set and clones of it alive, ends it.
-#[test]
-fn nobody_waits_in_a_queue_that_nobody_reads() {
-    let sockets = none();
-    let _clone = sockets.clone();
-    let web = || {
-        let want = sockets.get("web").or_bind("tcp:127.0.0.1:0");
-        want.tcp_listener().unwrap()
-    };
-    let at = |listener: &TcpListener| listener.local_addr().unwrap();
-    let connects = |at: std::net::SocketAddr| TcpStream::connect(at);
-
-    let dropped = web();
-    let address = at(&dropped);
-    assert!(connects(address).is_ok());
-    drop(dropped);
-    assert!(is_refused(|| connects(address)));
-
-    let kept = web().keep();
-    let address = at(&kept);
-    assert!(connects(address).is_ok());
-    drop(kept);
-    assert!(is_refused(|| connects(address)));
-
-    let (split, rest) = web().split();
-    let address = at(&split);
-    drop(split);
-    assert!(connects(address).is_ok(), "a successor may still get it");
-    drop(rest);
-    assert!(is_refused(|| connects(address)));
-
-    // By name, in the set's own words; and what nobody asked for, in a new generation.
-    let forgotten = web();
-    let address = at(&forgotten);
-    assert_eq!(sockets.forget("web"), 1);
-    drop(forgotten);
-    assert!(is_refused(|| connects(address)));
-
-    let old = web();
-    let address = at(&old);
-    let generation = sockets.reset().unwrap();
-    let clone = (*generation).clone();
-    assert_eq!(generation.keep(), ["web"]);
-    drop(old);
-    assert!(is_refused(|| connects(address)), "a clone of it lives");
-    drop(clone);
-
-    // An object of the author's, for as long as he says.
-    let own_listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = at(&own_listener);
-    let export = sockets.export("own", &own_listener).unwrap();
-    drop(own_listener);
-    assert!(connects(address).is_ok());
-    drop(export);
-    assert!(is_refused(|| connects(address)));
-
-    let name = own("queue");
-    let unix = sockets.get("unix").or_bind(format!("unix:{name}"));
-    let unix = unix.unix_listener().unwrap();
-    let connects = || {
-        use std::os::linux::net::SocketAddrExt;
-        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name[1..]);
-        UnixStream::connect_addr(&address.unwrap())
-    };
-    assert!(connects().is_ok());
-    drop(unix);
-    assert!(is_refused(connects));
 }
 
 /// Its flags and its queue are the manager's too: the end of ours is not the end of the socket, nor of who waits there.

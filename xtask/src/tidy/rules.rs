@@ -288,10 +288,10 @@ pub fn links(path: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Findi
     found
 }
 
-/// The page whose links to Rust are to tests, called by their names.
-pub const PROOFS: &str = "docs/library-traps.md";
+/// The pages whose links to Rust are to tests, called by their names.
+pub const PROOFS: [&str; 2] = ["docs/library-traps.md", "docs/gone-sd.md"];
 
-/// Tests that [`PROOFS`] names and that are not in the file it links to. `read` is asked with the path as written; a file that is
+/// Tests that [`PROOFS`] name and that are not in the file it links to. `read` is asked with the path as written; a file that is
 /// not there is [`links`]' matter.
 pub fn proofs(path: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut found = Vec::new();

@@ -148,18 +148,22 @@ impl FdStore {
         self.0.capacity
     }
 
-    /// Whether the manager keeps anything. If it does not tell, it is tried: once, and answered within five seconds.
+    /// Whether the manager keeps anything. If it does not tell, it is tried: once, and answered within five seconds. Nothing is
+    /// kept of a process that is to take the place of another one before it is ready, nor of one whose place was taken.
     ///
     /// # Errors
     /// As of [`Notify::barrier`].
     pub fn keeps(&self) -> io::Result<bool> {
+        // Not for good: one that is to take another process's place is heard from its promotion on.
+        if !self.0.notify.is_heard() {
+            return Ok(false);
+        }
         if let Some(keeps) = self.0.keeps.get() {
             return Ok(*keeps);
         }
-        let keeps = match (self.0.capacity, self.0.notify.is_connected()) {
-            (_, false) => false,
-            (Some(most), true) => most > 0,
-            (None, true) => self.0.notify.keeps(stored::PROBE, PATIENCE)?,
+        let keeps = match self.0.capacity {
+            Some(most) => most > 0,
+            None => self.0.notify.keeps(stored::PROBE, PATIENCE)?,
         };
         Ok(*self.0.keeps.get_or_init(|| keeps))
     }

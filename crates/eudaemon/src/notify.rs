@@ -138,6 +138,11 @@ impl Notify {
         self.line.is_some()
     }
 
+    /// Whether there is one, and this process speaks for the service.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.sender().is_some()
+    }
+
     /// The start is finished. To be said when everything is listened on and privileges are dropped; what depends on this
     /// service is started now. `READY=1`. Without an allocation.
     ///

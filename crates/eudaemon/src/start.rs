@@ -188,7 +188,12 @@ where
         replacing.confined.get_or_insert("has given up privileges");
     }
     store.leave();
-    sockets.cleanup();
+    for name in sockets.cleanup() {
+        let log = opened.log();
+        log.info(format_args!(
+            "nobody asked for {name:?}, which was handed over: it is closed"
+        ));
+    }
     // Their directories would be ways out of the new root.
     drop(credentials);
     opened.log().lock_in(&plan.root);

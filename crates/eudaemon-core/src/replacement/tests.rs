@@ -292,10 +292,10 @@ impl World {
                     self.abandoned = true;
                 }
                 // It is ours until it is reaped, so its number is its own.
-                Effect::Kill => match self.process {
-                    Process::Running | Process::Ended => self.process = Process::Ended,
-                    other => panic!("kills {other:?}"),
-                },
+                Effect::Kill => {
+                    assert!(matches!(self.process, Process::Running | Process::Ended));
+                    self.process = Process::Ended;
+                }
                 Effect::TakeBack => self.manager = "old",
                 Effect::Hand | Effect::Tell | Effect::Promote => self.owed.push(effect),
             }

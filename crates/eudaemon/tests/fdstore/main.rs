@@ -4,7 +4,8 @@
 //! As in `whole`, the program under test is this one again, in a role: a start needs a process with one thread.
 #![allow(
     clippy::disallowed_methods,
-    reason = "a judge starts the programs it judges"
+    clippy::unwrap_used,
+    reason = "a judge starts the programs it judges, and fails where it stands"
 )]
 
 #[path = "../harness/mod.rs"]

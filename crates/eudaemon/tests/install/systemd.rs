@@ -38,7 +38,7 @@ fn written(place: &Place, plans: &[Plan]) -> Vec<OsString> {
 fn a_service_that_stores_its_sockets_is_kept_for() {
     let unit = |manifest: Manifest, version| {
         let plan = plan(&installation(manifest), version);
-        let unit = text(&plan, "web.service");
+        let unit = text(&plan, "web.service").to_owned();
         assert!(
             plan.notes().iter().all(|note| !note.contains("Store")),
             "{:?}",

@@ -64,7 +64,12 @@ fn serves(manifest: Manifest) -> ExitCode {
         }
         "version" => return speaks(|line| line.send(&Said::unable(1).encode(), &[])),
         "garbage" => return speaks(|line| line.send(b"\x01\xffgarbage", &[])),
-        "silent" => return speaks(|line| Ok(drop(OwnedFd::from(line)))),
+        "silent" => {
+            return speaks(|line| {
+                drop(OwnedFd::from(line));
+                Ok(())
+            });
+        }
         _ => {}
     }
     Builder::of(manifest).run(move |cx| {

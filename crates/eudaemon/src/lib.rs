@@ -79,7 +79,7 @@
 //! | feature | adds | crates |
 //! |---|---|---|
 //! | `toml` | a file of options | `toml` |
-//! | `tokio` | `AsyncService`, `main_async`: a `run` that is a future, on a runtime made after the drop | `tokio` |
+//! | `tokio` | `AsyncService`, `main_async`: a `run` that is a future, on a runtime made after the drop; `Bound::into_tokio` | `tokio` |
 //! | `tracing` | the log as a layer of `tracing` | `tracing-core`, `tracing-subscriber` |
 //! | `log` | the log as the logger of `log` | `log` |
 //! | `sandbox` | what a service needs, enforced by Landlock and seccomp | `landlock`, `seccompiler` |

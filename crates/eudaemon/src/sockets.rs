@@ -19,6 +19,37 @@
 //! What was handed over is looked for by its name, and then by what it is, never by its number. If there is something of the
 //! name and none of it fits, that is an error: another socket in its place would not be the one people connect to.
 //!
+//! # Another configuration in the same process
+//!
+//! The set has a copy of what is served. [`Sockets::reset`] hands the copies to a new configuration, which binds what is new before
+//! the old one is touched:
+//!
+//! ```
+//! # use eudaemon::inherited::Inherited;
+//! # use eudaemon::sockets::{Bound, SocketError, Sockets};
+//! # use std::net::{TcpListener, TcpStream};
+//! fn open(sockets: &Sockets, names: &[&str]) -> Result<Vec<Bound<TcpListener>>, SocketError> {
+//!     let open = |name: &&str| sockets.get(name).or_bind("tcp:127.0.0.1:0").tcp_listener();
+//!     names.iter().map(open).collect()
+//! }
+//!
+//! // In a service these are `cx.sockets()`.
+//! let sockets = Sockets::of(Inherited::default());
+//! let mut serving = open(&sockets, &["web", "old"])?;
+//! let (web, old) = (serving[0].local_addr()?, serving[1].local_addr()?);
+//!
+//! // A reload. Had one of these failed, everything would be as it was.
+//! let next = sockets.reset()?;
+//! serving = open(&next, &["web", "new"])?;
+//! assert_eq!(next.keep(), ["old"]);
+//!
+//! // It is the same socket, with everyone who waited at it; what was not asked for is closed with the old configuration.
+//! assert_eq!(serving[0].local_addr()?, web);
+//! assert!(TcpStream::connect(web).is_ok());
+//! assert!(TcpStream::connect(old).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The addresses are those of [`Manifest::sockets`](crate::Manifest). Source: the specification, library §8, T25 to T34.
 
 mod bound;

@@ -218,9 +218,9 @@ impl Sockets {
     /// Begins a new configuration in this process, without a moment at which a client is refused.
     ///
     /// What is served now can be had from the [`Generation`] by its name, as if it had been handed over, and what is new is bound,
-    /// before the old configuration is touched. What this program bound itself is had again only by who asks for the same
-    /// address, or for none: another address is another socket. It is had as it is: its mode, owner and backlog are the old
-    /// ones.
+    /// before the old configuration is touched. What this program bound itself is had again by who asks for the same address,
+    /// whatever its name was, or for its name and no address: another address is another socket. It is had as it is: its mode,
+    /// owner and backlog are the old ones.
     ///
     /// # Errors
     /// [`SocketError::Copy`]: there is no room for the copies.

@@ -292,10 +292,12 @@ impl World {
                     self.abandoned = true;
                 }
                 // It is ours until it is reaped, so its number is its own.
-                Effect::Kill => {
-                    assert!(matches!(self.process, Process::Running | Process::Ended));
-                    self.process = Process::Ended;
-                }
+                Effect::Kill => match self.process {
+                    Process::Running | Process::Ended => self.process = Process::Ended,
+                    other @ (Process::Ordered | Process::Reaped | Process::Never) => {
+                        panic!("kills {other:?}")
+                    }
+                },
                 Effect::TakeBack => self.manager = "old",
                 Effect::Hand | Effect::Tell | Effect::Promote => self.owed.push(effect),
             }

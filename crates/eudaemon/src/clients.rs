@@ -206,7 +206,7 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 /// Most clients let in before the others are looked at again.
 const AT_ONCE: usize = 16;
-/// How long those who are to be given away may still wait for an answer, when the server is to end.
+/// How long clients may still wait for an answer that was begun, when the server is to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 struct Room<T: Talk> {
@@ -233,7 +233,7 @@ impl<T: Talk> Room<T> {
             if ended.load(Ordering::Acquire) {
                 let now = mono();
                 let end = *end.get_or_insert(now + LAST_ANSWERS);
-                if now >= end || !matches!(self.parting, Some(Parting::To(_))) {
+                if now >= end || !self.owes() {
                     break;
                 }
             }
@@ -271,6 +271,13 @@ impl<T: Talk> Room<T> {
         }
         // What is known by now is still told, as far as it can be without waiting.
         self.look(mono(), true);
+    }
+
+    /// Whether somebody waits for an answer that is on its way, or to be given away behind one.
+    fn owes(&self) -> bool {
+        let is_given_away = matches!(self.parting, Some(Parting::To(_)));
+        let mut states = self.guests.values().map(|guest| guest.state);
+        states.any(|state| is_given_away || state == State::Waited(None))
     }
 
     /// Does what it was told from outside.

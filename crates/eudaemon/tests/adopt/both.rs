@@ -27,6 +27,10 @@ pub const TESTS: &[Test] = &[
         a_reload_asked_for_meanwhile_is_answered_once_and_done_once,
     ),
     (
+        "a_stop_asked_for_meanwhile_is_answered_and_leaves_nobody",
+        a_stop_asked_for_meanwhile_is_answered_and_leaves_nobody,
+    ),
+    (
         "clients_stay_connected_through_a_reload",
         clients_stay_connected_through_a_reload,
     ),
@@ -289,6 +293,31 @@ fn a_reload_asked_for_meanwhile_is_answered_once_and_done_once() {
     end(new);
 }
 
+fn a_stop_asked_for_meanwhile_is_answered_and_leaves_nobody() {
+    let world = World::new(Manager::builder(), &[]);
+    world.say("slow");
+    let mut asks = world.client();
+    asks.say("replace\n");
+    world.scratch.heard("begun-1");
+    assert_eq!(world.client().ask("stop"), ["ok"]);
+    let lines = asks.answer();
+    assert!(lines[0].starts_with("error: "), "{lines:?}");
+    assert!(world.manager.wait_end(LONG).expect("it stops").success());
+    assert!(!world.scratch.path("ready-1").exists());
+    let said = |what: What| {
+        world
+            .manager
+            .events()
+            .iter()
+            .filter(|one| one.what == what)
+            .count()
+    };
+    assert_eq!((said(What::Ready), said(What::Stopping)), (1, 1));
+    for name in ["pidfile", "ready-file", "control", "web.sock"] {
+        assert!(!world.scratch.path(name).exists(), "{name} is left");
+    }
+}
+
 fn a_daemon_that_left_its_shell_is_replaced_too() {
     let scratch = Scratch::new();
     let option = |name: &str| format!("--service.{name}={}", scratch.path(name).display());
@@ -306,9 +335,9 @@ fn a_daemon_that_left_its_shell_is_replaced_too() {
         .env_remove("NOTIFY_SOCKET")
         .env(ROLE, "both")
         .env(FOLDER, &scratch.0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    assert!(command.status().expect("this program").success());
+        .stdin(Stdio::null());
+    // To its end: the daemon lets go of the pipes when it is ready.
+    assert!(command.output().expect("this program").status.success());
     let old: u32 = text(&scratch.path("pidfile"))
         .trim()
         .parse()

@@ -46,8 +46,35 @@ struct Met {
 /// What is done when this process is promoted, and not before.
 #[derive(Debug)]
 pub(crate) struct Promotion {
-    pub predecessor: Predecessor,
-    pub waits: Mutex<Option<Waits>>,
+    predecessor: Predecessor,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Waits(Box<Waits>),
+    /// It was done.
+    Promoted,
+    /// It will not be.
+    Ended,
+}
+
+impl Promotion {
+    pub fn new(predecessor: Predecessor, waits: Waits) -> Promotion {
+        Promotion {
+            predecessor,
+            pending: Mutex::new(Pending::Waits(Box::new(waits))),
+        }
+    }
+
+    /// There will be none any more, if there was none: what was bound for it is closed and removed. Whoever waits for it goes on doing so.
+    pub fn end(&self) {
+        if let Ok(mut pending) = self.pending.try_lock()
+            && matches!(*pending, Pending::Waits(_))
+        {
+            *pending = Pending::Ended;
+        }
+    }
 }
 
 /// What waits for it.
@@ -191,9 +218,11 @@ impl Shared {
             return true;
         };
         // Held meanwhile: whoever says ready too waits for the same.
-        let mut waits = held(&promotion.waits);
-        if waits.is_none() {
-            return true;
+        let mut pending = held(&promotion.pending);
+        match *pending {
+            Pending::Waits(_) => {}
+            Pending::Promoted => return true,
+            Pending::Ended => return false,
         }
         let turn = match promotion.predecessor.wait(&self.stop) {
             Ok(Turn::Stopped) => return false,
@@ -204,8 +233,8 @@ impl Shared {
                 return false;
             }
         };
-        if let Some(waits) = waits.take() {
-            self.promote(&promotion.predecessor, waits, turn);
+        if let Pending::Waits(waits) = std::mem::replace(&mut *pending, Pending::Promoted) {
+            self.promote(&promotion.predecessor, *waits, turn);
         }
         true
     }

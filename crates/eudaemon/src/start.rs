@@ -33,7 +33,7 @@ use crate::credentials::Credentials;
 use crate::fdstore::{self, FdStore};
 use crate::handover::Handover;
 use crate::inherited::Inherited;
-use crate::promotion::Predecessor;
+use crate::promotion::{Predecessor, Promotion};
 use crate::replace::{Program, Replacing, Spawner};
 use crate::running::panicked;
 use crate::shared::{Shared, held};
@@ -237,6 +237,7 @@ where
     // Nobody comes in any more. Not locked meanwhile: who is in is told something yet.
     let ways = held(&shared.ways).take();
     drop(ways);
+    shared.promotion.iter().for_each(Promotion::end);
     let ended = ended.and(recording.close());
     drop(held(&shared.watching).take());
     shared.told.tell_all();

@@ -13,7 +13,7 @@ use crate::sockets::{Made, Sockets};
 use crate::{Context, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// All of it.
 #[derive(Debug)]
@@ -74,17 +74,15 @@ impl Taken {
     /// What is done at the promotion.
     pub fn promotion(self, doors: Doors, plan: &Plan, ready_file: Option<&Path>) -> Promotion {
         let other = self.ready_file.filter(|old| ready_file != Some(old));
-        Promotion {
-            waits: Mutex::new(Some(Waits {
-                doors,
-                pidfile: self.pidfile,
-                other_pidfile: self.other_pidfile,
-                other_ready_file: other,
-                stderr: self.stderr,
-                watchdog: plan.watchdog(self.predecessor.pid()),
-                files: self.files,
-            })),
-            predecessor: self.predecessor,
-        }
+        let waits = Waits {
+            doors,
+            pidfile: self.pidfile,
+            other_pidfile: self.other_pidfile,
+            other_ready_file: other,
+            stderr: self.stderr,
+            watchdog: plan.watchdog(self.predecessor.pid()),
+            files: self.files,
+        };
+        Promotion::new(self.predecessor, waits)
     }
 }

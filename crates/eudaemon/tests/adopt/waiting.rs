@@ -140,7 +140,12 @@ fn one_that_is_told_to_stop_while_it_waits_leaves_everything() {
     let lock = pidfile(&files.pid);
     std::fs::write(&files.ready, "").expect("our own directory");
     let control = UnixListener::bind(&files.control).expect("a new name");
-    let mut old = Old::start(&scratch.0, "web", &files.options());
+    // It has a door of its own too.
+    let own = scratch.path("debug");
+    let debug = format!("--service.debugserveraddr=unix:{}", own.display());
+    let mut options = files.options();
+    options.push(&debug);
+    let mut old = Old::start(&scratch.0, "web", &options);
     let path = |path: &Path| bytes(path);
     old.hand(vec![
         (
@@ -163,6 +168,7 @@ fn one_that_is_told_to_stop_while_it_waits_leaves_everything() {
         ),
     ]);
     assert_eq!(old.heard(), Told::Ready);
+    assert!(own.exists());
     old.signal("TERM");
     assert_eq!(old.heard(), Told::Gone);
     let (status, words) = old.end();
@@ -170,6 +176,7 @@ fn one_that_is_told_to_stop_while_it_waits_leaves_everything() {
     assert_eq!(ear.said(), [""; 0], "it was never the service");
     assert_eq!(text(&files.pid), format!("{}\n", std::process::id()));
     assert!(files.ready.exists() && files.control.exists());
+    assert!(!own.exists(), "that was nobody else's");
     let left: Vec<_> = std::fs::read_dir(&scratch.0).expect("our own").collect();
     let dotted = left.iter().filter_map(|entry| entry.as_ref().ok());
     let mut dotted = dotted.filter(|entry| {

@@ -272,7 +272,8 @@ impl FdStore {
     /// The service is ready: what nobody asked for is dropped, and what is served is stored, from here on.
     pub(crate) fn ready(&self) {
         let mut listening = self.listening();
-        if listening.phase == Phase::Serving {
+        let is_over = self.0.is_over.load(Ordering::Relaxed);
+        if listening.phase == Phase::Serving || is_over {
             return;
         }
         listening.phase = Phase::Serving;

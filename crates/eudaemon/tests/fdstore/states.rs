@@ -41,7 +41,7 @@ fn a_successor_goes_on_with_the_store() {
     let manager = life.serve(&variables);
     assert_eq!(life.order(&manager, "put-state count one"), "true");
     let stored = ["count", "eudaemon.stored", "more", "web"];
-    assert_eq!(names(&manager), stored);
+    until("all is stored", || names(&manager) == stored);
     let old = manager.pid();
     let new: u32 = life.order(&manager, "replace").parse().expect("a process");
     until("it is the main process", || manager.main_pid() == new);

@@ -126,7 +126,7 @@ impl Connections {
 
     /// The next connection of a listener, with the end of its queue: `None` when the service is to stop. What a client or the
     /// network did to one is passed over, and when there are no descriptors left it waits a tenth of a second, as
-    /// [`Running::serve`](crate::Running::serve) does. Cancelled, nothing is lost.
+    /// [`Handle::serve`](crate::Handle::serve) does. Cancelled, nothing is lost.
     ///
     /// # Errors
     /// The socket is not a listening one, or is broken.

@@ -209,7 +209,7 @@ impl Tls {
         now.iter().flat_map(|pair| pair.remarks(today)).collect()
     }
 
-    /// The listener, whose connections are encrypted: for [`Running::serve`](crate::Running::serve).
+    /// The listener, whose connections are encrypted: for [`Handle::serve`](crate::Handle::serve).
     pub fn listener<L: crate::Listener>(&self, listener: L) -> TlsListener<L> {
         TlsListener::new(self.clone(), listener)
     }

@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// A listener whose connections are encrypted: what [`Running::serve`](crate::Running::serve) takes.
+/// A listener whose connections are encrypted: what [`Handle::serve`](crate::Handle::serve) takes.
 ///
 /// Accepting one does not wait for its client. The handshake is [`Accepted::handshake`], for the thread that serves it.
 ///

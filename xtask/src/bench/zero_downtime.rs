@@ -114,6 +114,8 @@ pub fn play(options: &Options, notes: &mut Vec<String>) -> Result<(String, Value
         }
     }
     rows.retain(|row| !row.rounds.is_empty());
+    // Who asks the same stands together.
+    rows.sort_by_key(|row| CLIENTS.iter().position(|client| *client == row.client));
     let values: Vec<Value> = rows.iter().map(Row::json).collect();
     Ok((text(&rows, seconds, options.rounds), json!(values)))
 }
@@ -231,7 +233,7 @@ fn text(rows: &[Row], seconds: u64, rounds: usize) -> String {
     let mut out = format!(
         "zero downtime: {CONNECTIONS} connections, {seconds} s, {rounds} rounds; times in ms, medians; failures and requests of all rounds\n\n"
     );
-    out.push_str("| server | client | meanwhile | requests | failed | p50 | p99 | to quiet | p99 of those in a change | requests/s | a change takes | |\n");
+    out.push_str("| client | server | meanwhile | requests | failed | p50 | p99 | to quiet | p99 of those in a change | requests/s | a change takes | |\n");
     out.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|\n");
     for row in rows {
         let verdict = row
@@ -241,8 +243,8 @@ fn text(rows: &[Row], seconds: u64, rounds: usize) -> String {
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {verdict} |",
-            row.server,
             row.client.1,
+            row.server,
             row.words(),
             figure(Some(row.sum("answered"))),
             figure(Some(row.sum("failed"))),

@@ -1,4 +1,6 @@
-//! A successor: the same program started again with the sockets of this process, which it goes on to serve.
+//! A successor: the same program started again with the sockets of this process, which it goes on to serve. For a program that
+//! keeps its own `main`, as the steps of a start are for it one by one; a [`Service`](crate::Service) is replaced by
+//! [`Handle::replace`](crate::Handle::replace), which hands over more and works behind a privilege drop.
 //!
 //! The old process starts the new one and waits for its word; only then it tells the manager and leaves. If the new one ends
 //! or says nothing, nothing has happened. No connection is refused in between: the sockets are the same.
@@ -26,6 +28,7 @@
 
 use crate::Activation;
 use crate::inherited::{Inherited, pidfd_inode_of};
+use crate::replace::Program;
 use crate::sockets::Sockets;
 use eudaemon_core::listen;
 use eudaemon_core::words::Pid;
@@ -33,13 +36,13 @@ use eudaemon_sys::clock::mono;
 use eudaemon_sys::hand::{self, Handed};
 use eudaemon_sys::poll::{Interest, Poll};
 use eudaemon_sys::process::{Environment, Held};
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 /// The name of the descriptor by which a successor says that it serves.
@@ -121,8 +124,7 @@ impl<'a> Start<'a> {
     /// # Errors
     /// [`SuccessorError`]. Nothing is left of it then.
     pub fn begin(mut self, within: Duration) -> Result<Successor, SuccessorError> {
-        let program = self.activation.program_again();
-        let program = program.ok_or(SuccessorError::NoProgram)?;
+        let program = Program::of(self.activation).ok_or(SuccessorError::NoProgram)?;
         let (mut line, its_end) = io::pipe().map_err(SuccessorError::System)?;
         let own: io::Result<Vec<OwnedFd>> =
             self.fds.iter().map(|fd| fd.try_clone_to_owned()).collect();
@@ -130,20 +132,14 @@ impl<'a> Start<'a> {
         fds.push(its_end.into());
         self.names.push(LINE);
         let handed = Handed {
-            environment: self.environment(fds.len())?,
+            environment: self.environment(&program, fds.len())?,
             own_pid: vec!["LISTEN_PID", FOR],
             around_pid: Vec::new(),
             fds,
-            name: self.activation.words().first().cloned(),
+            name: program.words().first().cloned(),
         };
-        #[expect(clippy::disallowed_methods, reason = "it is started by sys::hand")]
-        let mut command = Command::new(program);
-        command.args(self.activation.words().iter().skip(1));
-        if let Some(directory) = self.directory() {
-            command.current_dir(directory);
-        }
         // By this the other end is closed here: the line ends when the successor does.
-        let mut child = hand::start(command, handed).map_err(SuccessorError::System)?;
+        let mut child = hand::start(program.command(), handed).map_err(SuccessorError::System)?;
         match serves(&mut line, within) {
             Ok(Some(true)) => Ok(Successor { child }),
             word => Err(given_up(&mut child, word)),
@@ -163,17 +159,16 @@ impl<'a> Start<'a> {
     }
 
     fn try_replace(mut self) -> Result<io::Error, SuccessorError> {
-        let program = self.activation.program_again();
-        let program = program.ok_or(SuccessorError::NoProgram)?;
+        let program = Program::of(self.activation).ok_or(SuccessorError::NoProgram)?;
         let pid = OsString::from(std::process::id().to_string());
         self.more.push(("LISTEN_PID".into(), pid.clone()));
         self.more.push((FOR.into(), pid));
         let string = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| SuccessorError::NoProgram);
-        let path = string(program.as_os_str().as_bytes().to_vec())?;
-        let words = self.activation.words().iter();
+        let path = string(program.path().as_os_str().as_bytes().to_vec())?;
+        let words = program.words().iter();
         let words = words.map(|word| string(word.as_bytes().to_vec()));
         let words = words.collect::<Result<Vec<_>, _>>()?;
-        let pairs = self.environment(self.fds.len())?.into_iter();
+        let pairs = self.environment(&program, self.fds.len())?.into_iter();
         let pairs = pairs.map(|(mut name, value)| {
             name.push("=");
             name.push(value);
@@ -182,7 +177,7 @@ impl<'a> Start<'a> {
         let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
         let environment = Environment::new(pairs.into_iter());
         let here = std::env::current_dir();
-        if let Some(directory) = self.directory() {
+        if let Some(directory) = program.directory() {
             std::env::set_current_dir(directory).map_err(SuccessorError::System)?;
         }
         let error = eudaemon_sys::replace::replace(&path, &words, &environment, &self.fds);
@@ -193,33 +188,20 @@ impl<'a> Start<'a> {
         Ok(error)
     }
 
-    /// Where the program was started, if that is not out of reach by now: removed, or not this user's to enter.
-    fn directory(&self) -> Option<&std::path::Path> {
-        let directory = self.activation.directory()?;
-        directory.join(".").is_dir().then_some(directory)
-    }
-
     /// The environment of the new program, but for what depends on its process id.
-    fn environment(&self, fds: usize) -> Result<Vec<(OsString, OsString)>, SuccessorError> {
+    fn environment(
+        &self,
+        program: &Program,
+        fds: usize,
+    ) -> Result<Vec<(OsString, OsString)>, SuccessorError> {
         let names = listen::names(self.names.iter().copied()).ok_or(SuccessorError::Name)?;
-        // A watchdog that watched us watches the new one from when it is the main process; without a process id it is whoever
-        // reads it (sd_watchdog_enabled(3)).
-        let watched = self.activation.watchdog().is_some();
-        let goes = |name: &std::ffi::OsStr| {
-            let known = listen::VARIABLES;
-            known.iter().any(|gone| name == *gone)
-                || [GENERATION, FOR, "WATCHDOG_PID"]
-                    .iter()
-                    .any(|gone| name == *gone)
-                || (name == "WATCHDOG_USEC" && !watched)
-                || self.more.iter().any(|(more, _)| name == more)
+        let stays = |name: &OsStr| {
+            let is_said_again = self.more.iter().any(|(more, _)| name == more);
+            name != GENERATION && name != FOR && !is_said_again
         };
-        let environment = self.activation.environment();
-        let mut pairs: Vec<(OsString, OsString)> = environment
-            .filter(|(name, _)| !goes(name))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .chain(self.more.iter().cloned())
-            .collect();
+        let pairs = program.environment().iter();
+        let pairs = pairs.filter(|(name, _)| stays(name)).cloned();
+        let mut pairs: Vec<(OsString, OsString)> = pairs.chain(self.more.iter().cloned()).collect();
         let next = generation(self.activation) + 1;
         pairs.push((GENERATION.into(), next.to_string().into()));
         if fds > 0 {

@@ -6,7 +6,7 @@ use eudaemon_sys::hand::{self, Handed};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// What is started: settled when the service itself was.
@@ -29,24 +29,48 @@ impl Program {
         })
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its words, its own name among them.
+    pub fn words(&self) -> &[OsString] {
+        &self.words
+    }
+
+    /// Its environment, but for what is to be said to the one that is started.
+    pub fn environment(&self) -> &[(OsString, OsString)] {
+        &self.environment
+    }
+
+    /// The directory where the first process was started, if it can still be entered. A relative path among the words means what it
+    /// meant; if it does not any more, the program says so itself.
+    pub fn directory(&self) -> Option<&Path> {
+        let directory = self.directory.as_deref()?;
+        directory.join(".").is_dir().then_some(directory)
+    }
+
+    /// It, with its words, in that directory, with every signal at its default.
+    pub fn command(&self) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "it is started by sys::hand")]
+        let mut command = Command::new(&self.path);
+        command.args(self.words.iter().skip(1));
+        if let Some(directory) = self.directory() {
+            command.current_dir(directory);
+        }
+        eudaemon_sys::child::clean(&mut command);
+        command
+    }
+
     /// Starts it: the line is its descriptor 3, and its process id in the variable that says so. It has 0 and 1 of this process, begins
     /// with every signal at its default, and has no other descriptor.
     ///
     /// # Errors
     /// Those of `fork(2)` and `execve(2)`.
     pub fn start(&self, line: OwnedFd, stderr: OwnedFd) -> io::Result<Child> {
-        #[expect(clippy::disallowed_methods, reason = "it is started by sys::hand")]
-        let mut command = Command::new(&self.path);
-        command
-            .args(self.words.iter().skip(1))
-            .stderr(Stdio::from(stderr));
-        // A relative path among the words means what it meant; if it can no longer be entered, the program says so itself.
-        if let Some(directory) = &self.directory
-            && directory.join(".").is_dir()
-        {
-            command.current_dir(directory);
-        }
-        eudaemon_sys::child::clean(&mut command);
+        let mut command = self.command();
+        command.stderr(Stdio::from(stderr));
         let handed = Handed {
             environment: self.environment.clone(),
             own_pid: Vec::new(),

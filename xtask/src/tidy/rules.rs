@@ -320,11 +320,10 @@ pub fn proofs(path: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> 
 
 /// Whether a function of this name is a test: by its attribute, or in a table of a test program with a `main` of its own.
 fn is_test(code: &str, name: &str) -> bool {
-    let in_a_table = |line: &&str| {
-        let line = line.trim_start().trim_start_matches('(');
-        line.starts_with(&format!("\"{name}\","))
-    };
-    if code.lines().any(|line| in_a_table(&line)) {
+    // A row of a table, on one line or on several.
+    let row = format!("\"{name}\",");
+    let begins = |line: &str| line.trim_start().starts_with(&row);
+    if code.contains(&format!("({row}")) || code.lines().any(begins) {
         return true;
     }
     let lines: Vec<&str> = code.lines().map(str::trim).collect();

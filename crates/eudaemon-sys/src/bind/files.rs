@@ -1,6 +1,6 @@
 //! What is listened at and is no socket: FIFOs and devices, by path.
 
-use super::{Access, admit, born, identity, remove_if};
+use super::{Access, admit};
 use crate::descriptor::Kind;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -22,23 +22,14 @@ pub struct Found {
 
 /// Makes a FIFO at a path; `false` if there is something already.
 ///
-/// It is born with no permissions at all, then gets its owner and then its mode, so nobody has it open who may not later. If its
-/// maker is killed in between it stays, with no permissions: see [`Found::finish`].
-///
-/// # Errors
-/// ESTALE if it was exchanged meanwhile. No file is left behind.
-pub fn make_fifo(path: &Path, access: Access) -> io::Result<bool> {
+/// It is born with no permissions at all, so nobody has it open who may not later: [`Found::finish`] gives it its owner and then
+/// its mode. Whoever finds it before may do that, as well as its maker.
+pub fn make_fifo(path: &Path) -> io::Result<bool> {
     match rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::empty(), 0) {
-        Ok(()) => {}
-        Err(Errno::EXIST) => return Ok(false),
-        Err(error) => return Err(error.into()),
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(error.into()),
     }
-    let (file, stat) = born(path, FileType::Fifo)?;
-    if let Err(error) = admit(&file, access) {
-        remove_if(path, identity(&stat))?;
-        return Err(error);
-    }
-    Ok(true)
 }
 
 /// Looks at the file of a path. A symbolic link is one, and not followed.

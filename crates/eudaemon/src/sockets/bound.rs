@@ -11,8 +11,8 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most clients that may wait to be let in by the library's own servers.
 const DOOR_BACKLOG: u32 = 64;
@@ -30,6 +30,9 @@ pub struct Bound<T> {
     pub(super) export: Option<Export>,
     pub(super) file: Option<Arc<Made>>,
 }
+
+/// What is neither removed nor unlocked while the process lives: a static is not dropped.
+static KEPT: Mutex<Vec<Arc<Made>>> = Mutex::new(Vec::new());
 
 /// A file that was made for a socket, by this process or by one it follows. The last holder removes it.
 #[derive(Debug)]
@@ -67,7 +70,11 @@ impl<T> Bound<T> {
     #[must_use]
     pub fn keep(self) -> T {
         drop(self.export);
-        std::mem::forget(self.file);
+        if let Some(file) = self.file {
+            KEPT.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(file);
+        }
         self.socket
     }
 

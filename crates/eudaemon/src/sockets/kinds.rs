@@ -105,7 +105,7 @@ impl Ways {
             address: address.to_string(),
             error,
         };
-        bind::make_fifo(path, self.access).map_err(system)?;
+        bind::make_fifo(path).map_err(system)?;
         let mut found = bind::find(path).map_err(system)?;
         if found.kind != Found::Fifo {
             return Err(SocketError::WrongFile {
@@ -114,7 +114,7 @@ impl Ways {
                 wanted: "a FIFO",
             });
         }
-        if is_half_made(found.mode, found.owner) {
+        if self.is_half_made(found.mode, found.owner) {
             found.finish(self.access).map_err(system)?;
         }
         self.is_ours(address, found.mode, found.owner)?;
@@ -149,7 +149,7 @@ impl Ways {
             Some(queue) => queue,
             None => queue::open(name).map_err(system)?,
         };
-        if is_half_made(queue.mode, queue.owner) {
+        if self.is_half_made(queue.mode, queue.owner) {
             queue.finish(self.access).map_err(system)?;
         }
         self.is_ours(address, queue.mode, queue.owner)?;
@@ -161,6 +161,13 @@ impl Ways {
             }),
             _ => waits(Ok(queue.fd)).map_err(system),
         }
+    }
+
+    /// Nobody may open it, and it is ours, or is given away already: it was made a moment ago, here or by another who starts at the
+    /// same time, or by somebody who was killed before it had its mode.
+    fn is_half_made(&self, mode: u32, owner: (u32, u32)) -> bool {
+        let is_given = self.access.owner.is_some_and(|wanted| wanted == owner);
+        mode == 0 && (is_given || owner.0 == eudaemon_sys::socket::own_uid())
     }
 
     /// Something that was there already is used if it is as it would have been made: else somebody writes to it, or reads from it,
@@ -179,11 +186,6 @@ impl Ways {
             wanted: words(self.access.mode, wanted),
         })
     }
-}
-
-/// Ours, and nobody may open it: who made it was killed before it had its mode.
-fn is_half_made(mode: u32, owner: (u32, u32)) -> bool {
-    mode == 0 && owner.0 == eudaemon_sys::socket::own_uid()
 }
 
 fn of_room(room: Room) -> String {

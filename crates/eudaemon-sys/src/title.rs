@@ -99,12 +99,9 @@ impl Title {
     }
 
     fn page() -> io::Result<Title> {
-        // What `/proc/self/cmdline` says.
-        let mut shown = Vec::new();
-        for word in std::env::args_os() {
-            shown.extend_from_slice(word.as_bytes());
-            shown.push(0);
-        }
+        // As `ps` shows the words: a title ends at its first NUL.
+        let words: Vec<_> = std::env::args_os().collect();
+        let shown = words.join(std::ffi::OsStr::new(" "));
         // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing of ours.
         let base = unsafe {
             libc::mmap(
@@ -123,7 +120,7 @@ impl Title {
             base: base.cast(),
             used: 0,
         };
-        page.write(&shown);
+        page.write(shown.as_bytes());
         let moved = page.show();
         if moved.is_err() {
             // SAFETY: it was mapped above, and nobody knows of it.

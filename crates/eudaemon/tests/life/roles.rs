@@ -159,6 +159,14 @@ fn title() -> ExitCode {
     let title = match word(1) {
         "page" => Title::take(),
         "words" => Title::words(),
+        "taken" => {
+            let before = std::fs::read("/proc/self/cmdline").expect("procfs");
+            let title = Title::take();
+            let after = std::fs::read("/proc/self/cmdline").expect("procfs");
+            let shown = |line: Vec<u8>| String::from_utf8_lossy(&line).replace('\0', " ");
+            write_notes(&[("before", shown(before)), ("after", shown(after))]);
+            return title.map_or(ExitCode::FAILURE, |_| ExitCode::SUCCESS);
+        }
         "late" => {
             drop_it();
             Title::take()

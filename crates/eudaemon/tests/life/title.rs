@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 pub const TESTS: &[Test] = &[
     ("title::ps_shows_it_whole_and_the_environment_stays", shown),
+    ("title::until_it_is_set_ps_shows_the_words", taken),
     ("title::after_a_drop_of_privileges", dropped),
     ("title::without_the_kernel_s_help_it_is_cut", cut),
 ];
@@ -58,6 +59,18 @@ fn shown() {
         assert!(pairs.any(|pair| pair == b"KEEP=kept"));
         assert!(runs(pid));
     }
+}
+
+/// A service that says nothing of itself is told from others by its words.
+fn taken() {
+    let scratch = Scratch::new("title");
+    let mut command = scratch.program("title");
+    command.args(["taken", "--of=many"]).stdout(Stdio::null());
+    let mut child = Started(command.spawn().expect("it is ours"));
+    assert!(child.0.wait().expect("our own").success());
+    let notes = scratch.notes();
+    assert!(notes.get("before").contains("taken --of=many"));
+    assert_eq!(notes.get("after"), notes.get("before"));
 }
 
 fn dropped() {

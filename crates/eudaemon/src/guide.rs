@@ -35,6 +35,7 @@ macro_rules! links {
 [Scrubbed]: crate::child::Scrubbed
 [Runnable]: crate::Runnable
 [Needs]: crate::needs::Needs
+[replace]: crate::replace
 
 "
     };

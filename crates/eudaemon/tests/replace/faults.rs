@@ -9,7 +9,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub const TESTS: &[Test] = &[("killed_at_any_call", killed_at_any_call)];
+pub const TESTS: &[Test] = &[
+    // One test, many deaths.
+    ("killed_at_any_call", killed_at_any_call),
+];
 
 /// How many of the calls are tried when not all are.
 const SAMPLE: usize = 24;

@@ -44,6 +44,12 @@
 //! there is no spawner, and [`Handle::replace`] answers [`ReplaceError::Confined`]. A manager's descriptor store, over an ordinary
 //! restart, loses no connection either.
 //!
+//! # Under systemd
+//!
+//! The new process is at first a child of the old one, so systemd takes it for a stranger ("which is not our child"), for as long as it lives.
+//! Where such a main process is the only one of its unit, `systemctl stop` and `restart` kill it at once, without TERM: what it does at a stop is
+//! not done. Beside a spawner it gets its TERM and its time. Observed: systemd 252, with the default `KillMode=`.
+//!
 //! # Not replaced
 //!
 //! Process 1 of a container: it cannot leave without ending it. A service of a supervisor that takes the end of its child for the end of the

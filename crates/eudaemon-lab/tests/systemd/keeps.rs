@@ -70,12 +70,12 @@ fn its_own_sockets_outlive_each_change() {
         "systemctl start counter; hit 8080; [ $by = $(main) ]; echo $n; hit admin; echo $n
         file=$(stat -c %i /run/counter.sock); crowd; first=$(main)
         systemctl reload counter; answered_by 8080 $first
+        before=$n; systemctl restart counter; hit 8080; [ $n -gt $before ]; [ $by != $first ]; answered_by admin $(main)
+        before=$n; systemctl restart counter; hit 8080; [ $n -gt $before ]
         before=$n; replaced; hit 8080; [ $n -gt $before ]; [ $by = $(main) ]; answered_by admin $(main)
         before=$n; replaced; hit 8080; [ $n -gt $before ]; show counter NRestarts
-        before=$n first=$(main); systemctl restart counter; hit 8080; [ $n -gt $before ]; [ $by != $first ]; answered_by admin $(main)
-        # What one process stored, the next but one finds once, and as the last of them had it.
-        replaced; for i in 1 2 3; do hit 8080; done; before=$n; systemctl restart counter; hit 8080; [ $n -gt $before ]
-        for i in 1 2 3; do hit 8080; done; before=$n; systemctl restart counter; hit 8080; [ $n -gt $before ]
+        # systemd may kill this one, which is a stranger to it, without TERM: the number may be lost, and no connection.
+        systemctl restart counter; hit 8080; [ $by = $(main) ]; answered_by admin $(main)
         kill -9 $(main); soon is counter NRestarts 1; soon is counter ActiveState active; soon answered_by 8080 $(main); answered_by admin $(main)
         echo refused $(enough); [ $(stat -c %i /run/counter.sock) = $file ]; systemctl reload counter; show counter StatusText
         systemctl stop counter; refused 8080; [ $(stat -c %i /run/counter.sock) = $file ]; show counter NFileDescriptorStore; show counter Result",

@@ -36,6 +36,7 @@ macro_rules! links {
 [Runnable]: crate::Runnable
 [Needs]: crate::needs::Needs
 [replace]: crate::replace
+[replacing]: crate::Manifest::replacing
 
 "
     };

@@ -35,6 +35,7 @@ macro_rules! links {
 [Scrubbed]: crate::child::Scrubbed
 [Runnable]: crate::Runnable
 [Needs]: crate::needs::Needs
+[replacing]: crate::Manifest::replacing
 [replace]: crate::replace
 [replacing]: crate::Manifest::replacing
 

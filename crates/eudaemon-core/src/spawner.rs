@@ -3,6 +3,7 @@
 //! ```text
 //! service to spawner   Start, with two descriptors: the end of the line of the new process, and its standard error
 //!                      Kill
+//!                      Leave: it ends, and what it started goes on as a child of whoever takes orphans
 //! spawner to service   Started, with a pidfd   or   NotStarted      and once it has ended   Ended
 //! ```
 //!
@@ -19,6 +20,8 @@ pub enum Order {
     Start,
     /// Kill what was started.
     Kill,
+    /// End, and leave what was started to itself.
+    Leave,
 }
 
 /// What the spawner reports.
@@ -39,6 +42,7 @@ impl Order {
         match self {
             Order::Start => message(b's', 0),
             Order::Kill => message(b'k', 0),
+            Order::Leave => message(b'l', 0),
         }
     }
 
@@ -48,6 +52,7 @@ impl Order {
         match parts(message)? {
             (b's', 0) => Some(Order::Start),
             (b'k', 0) => Some(Order::Kill),
+            (b'l', 0) => Some(Order::Leave),
             _ => None,
         }
     }
@@ -92,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_heard_and_nothing_else_is() {
-        let orders = [Order::Start, Order::Kill];
+        let orders = [Order::Start, Order::Kill, Order::Leave];
         let numbers = [1, 2, 4_194_304, u32::MAX];
         let started = numbers.map(Report::Started);
         let not_started = [0, 2, 13, -1].map(Report::NotStarted);

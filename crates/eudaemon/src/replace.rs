@@ -38,17 +38,18 @@
 //!
 //! **What somebody who has taken over the service can do with it**: have the same program started, with the words and the environment
 //! of the first start and all its rights, and hand it other descriptors and another state than the service would have; and have it killed
-//! again. That is all: the spawner takes no path, no word and no variable from the service, only the two orders, and starts one at a time. It means
+//! again or left alone. That is all: the spawner takes no path, no word and no variable from the service, only the orders to start, to kill and to leave, and starts one at a time. It means
 //! that a service that is replaced behind a drop must read the state it is handed, and what it finds about its sockets, as it
 //! would read what a stranger sent, as long as it is in `init`; the library itself does. Who does not want that leaves `replacing` out: then
 //! there is no spawner, and [`Handle::replace`] answers [`ReplaceError::Confined`]. A manager's descriptor store, over an ordinary
 //! restart, loses no connection either.
 //!
-//! # Under systemd
+//! # Under a manager
 //!
-//! The new process is at first a child of the old one, so systemd takes it for a stranger ("which is not our child"), for as long as it lives.
-//! Where such a main process is the only one of its unit, `systemctl stop` and `restart` kill it at once, without TERM: what it does at a stop is
-//! not done. Beside a spawner it gets its TERM and its time. Observed: systemd 252, with the default `KillMode=`.
+//! systemd waits for the end of a main process that is its own child; one that is not it kills at a stop right behind the TERM, if it is alone in
+//! its unit (observed: v252). So under a manager a service that offers to be replaced has a spawner even if it gave up nothing: that is the parent of the new
+//! process until this one is ready, and leaves it to the manager before that is told. The new process has a spawner of its own. One that is replaced
+//! by [`Handle::replace`] alone, without the word in the manifest, has none, and is a stranger to systemd ("which is not our child").
 //!
 //! # Not replaced
 //!

@@ -250,7 +250,9 @@ fn replacing(plan: &Plan, identity: &Identity) -> Result<Replacing> {
     let is_offered = plan.manifest.replaces;
     let confined = plan.confined(identity);
     let never = plan.never_replaced();
-    let is_needed = is_offered && confined.is_some() && never.is_none();
+    // Also without a drop: the new process is to be the manager's child (see `replace`).
+    let is_managed = plan.activation.notify_socket().is_some();
+    let is_needed = is_offered && (confined.is_some() || is_managed) && never.is_none();
     let program = Program::of(&plan.activation).filter(|_| is_needed);
     let spawner = program.map(|program| {
         let is_detached = plan.detach.is_some();

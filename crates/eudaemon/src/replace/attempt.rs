@@ -378,14 +378,50 @@ impl Attempt {
         let killed = match &mut self.process {
             Process::Own { child, .. } => child.kill(),
             Process::Foreign { spawner, .. } => spawner.kill(),
-            Process::Orphan { held, .. } => held.signal(Signal::Kill),
+            Process::Orphan { held, .. } => {
+                // One that may not be killed finds its line closed.
+                self.line = None;
+                held.signal(Signal::Kill)
+            }
             Process::Ordered(_) | Process::Gone => Ok(()),
         };
         // Who cannot be killed is gone, or another user's and an orphan, which ends by itself.
         let _ = killed;
     }
 
+    /// Has the spawner leave the new process to the manager. Before that is told: systemd asks then, and only then, whether the main
+    /// process is its child, and does not wait for the end of one that is not (v252).
+    fn give_away(&mut self) {
+        if !self.shared.told.notify().is_connected() {
+            return;
+        }
+        self.process = match std::mem::replace(&mut self.process, Process::Gone) {
+            Process::Foreign {
+                spawner,
+                pid,
+                held: Some(held),
+            } => match spawner.leave() {
+                Ok(true) => {
+                    self.shared.replacing.lose_spawner();
+                    Process::Orphan { pid, held }
+                }
+                // It is said below that a stranger is the main process.
+                Ok(false) | Err(_) => Process::Foreign {
+                    spawner,
+                    pid,
+                    held: Some(held),
+                },
+            },
+            other @ (Process::Ordered(_)
+            | Process::Own { .. }
+            | Process::Foreign { .. }
+            | Process::Orphan { .. }
+            | Process::Gone) => other,
+        };
+    }
+
     fn tell(&mut self) {
+        self.give_away();
         let notify = self.shared.told.notify().clone();
         let pid = self.process.pid().unwrap_or_default();
         if let Err(error) = notify.main_pid(pid, self.process.inode()) {

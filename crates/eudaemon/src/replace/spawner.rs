@@ -16,6 +16,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::panic::AssertUnwindSafe;
 use std::process::Child;
+use std::time::Duration;
+
+/// How long one that was told to leave may take.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// The line to the spawner. It ends when this is dropped, and then there is none any more.
 #[derive(Debug)]
@@ -60,6 +64,21 @@ impl Spawner {
     pub(super) fn start(&self, line: &impl AsFd, stderr: &impl AsFd) -> io::Result<()> {
         let fds = [line.as_fd(), stderr.as_fd()];
         self.line.send_now(&Order::Start.encode(), &fds)
+    }
+
+    /// Has it end and leave what it started to whoever takes orphans. Whether that has happened when this returns.
+    pub(super) fn leave(&self) -> io::Result<bool> {
+        self.line.send_now(&Order::Leave.encode(), &[])?;
+        // Its children have another parent by the time its pidfd can be read. Source: Linux `kernel/exit.c`, `exit_notify`.
+        let held = Held::open(self.pid)?;
+        let end = mono() + LEAVING;
+        let mut poll = Poll::new()?;
+        poll.add(&held, 0, Interest::Read)?;
+        let mut ready = Vec::new();
+        while ready.is_empty() && mono() < end {
+            poll.wait(mono(), Some(end), &mut ready)?;
+        }
+        Ok(!ready.is_empty())
     }
 
     /// Has it kill what it started.
@@ -149,6 +168,7 @@ fn tend(line: &Channel, program: &Program) -> io::Result<()> {
             (Some(Order::Kill), Some((child, _))) => child.kill()?,
             // It has ended meanwhile, which is told already.
             (Some(Order::Kill), None) => {}
+            (Some(Order::Leave), _) => return Ok(()),
             (None, _) => return Err(io::ErrorKind::InvalidData.into()),
         }
     }

@@ -1,7 +1,7 @@
 //! It is not replaced, for every reason there is: the old process serves as before, and nothing is left of the new one.
 
 use super::harness::Test;
-use super::stage::{LONG, Scratch, children, settled, until, wait_gone};
+use super::stage::{LONG, Scratch, settled, settles, started, until, wait_gone};
 use eudaemon::Signal;
 use eudaemon::testing::Manager;
 use std::os::unix::fs::PermissionsExt as _;
@@ -37,7 +37,7 @@ fn fails(scratch: &Scratch, manager: &Manager, milliseconds: u32, words: &str) {
     assert_eq!(client.ask("who"), pid.to_string());
     assert_eq!(scratch.ask("who"), pid.to_string());
     drop(client);
-    assert_eq!(settled(scratch, pid), before, "{told}");
+    settles(scratch, pid, &before, &told);
     assert_eq!(manager.main_pid(), pid);
 }
 
@@ -158,7 +158,7 @@ fn one_at_a_time() {
     let mut first = scratch.client();
     first.say("replace 2000");
     until("the new process", || {
-        (!children(manager.pid()).is_empty()).then_some(())
+        (!started(manager.pid()).is_empty()).then_some(())
     });
     assert_eq!(
         scratch.ask("replace 60000"),
@@ -180,7 +180,7 @@ fn a_stop_gives_it_up() {
     let mut client = scratch.client();
     client.say("replace 60000");
     let pid = manager.pid();
-    let new = until("the new process", || children(pid).first().copied());
+    let new = until("the new process", || started(pid).first().copied());
     // Reaped by its parent, so gone before that ends.
     manager.signal(Signal::Term).expect("it lives");
     assert_eq!(client.hear(), "Busy: the service is stopping");
@@ -199,7 +199,7 @@ fn a_reload_meanwhile_is_not_lost() {
     let mut client = scratch.client();
     client.say("replace 1500");
     until("the new process", || {
-        (!children(manager.pid()).is_empty()).then_some(())
+        (!started(manager.pid()).is_empty()).then_some(())
     });
     manager.signal(Signal::Hup).expect("it lives");
     assert!(client.hear().starts_with("Timeout"));
@@ -228,7 +228,7 @@ fn a_supervisor_that_knows_no_main_process() {
         told.starts_with("NotReplaceable: not replaced under a supervisor"),
         "{told}"
     );
-    assert_eq!(children(manager.pid()), []);
+    assert_eq!(started(manager.pid()), []);
     assert_eq!(scratch.ask("stop"), "stopping");
     manager.wait_end(LONG).expect("it stops");
 }

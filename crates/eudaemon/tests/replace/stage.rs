@@ -175,6 +175,15 @@ pub fn settled(scratch: &Scratch, pid: u32) -> Has {
     has(scratch, pid)
 }
 
+/// Waits until it has what it had before: no more, and no less.
+pub fn settles(scratch: &Scratch, pid: u32, before: &Has, after: &str) {
+    let begun = Instant::now();
+    while settled(scratch, pid) != *before && begun.elapsed() < LONG {
+        std::thread::yield_now();
+    }
+    assert_eq!(&settled(scratch, pid), before, "{after}");
+}
+
 fn has(scratch: &Scratch, pid: u32) -> Has {
     let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
     Has {
@@ -184,11 +193,23 @@ fn has(scratch: &Scratch, pid: u32) -> Has {
     }
 }
 
+/// What was started by it, or by its spawner.
+pub fn started(pid: u32) -> Vec<u32> {
+    let is_spawner = |pid: &u32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.is_ok_and(|name| name == "eud-spawner\n")
+    };
+    let (spawners, own): (Vec<u32>, Vec<u32>) = children(pid).into_iter().partition(is_spawner);
+    own.into_iter()
+        .chain(spawners.into_iter().flat_map(children))
+        .collect()
+}
+
 pub fn children(pid: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
     let mut all = Vec::new();
-    for task in tasks {
-        let path = task.expect("procfs").path().join("children");
+    for task in tasks.into_iter().flatten().flatten() {
+        let path = task.path().join("children");
         let text = std::fs::read_to_string(path).unwrap_or_default();
         all.extend(
             text.split_whitespace()

@@ -1,7 +1,7 @@
 //! It is replaced.
 
 use super::harness::Test;
-use super::stage::{LONG, Scratch, children, settled, until, wait_gone};
+use super::stage::{LONG, Scratch, children, settled, started, until, wait_gone};
 use eudaemon::Signal;
 use eudaemon::testing::{Manager, What};
 
@@ -78,14 +78,17 @@ fn it_can_be_done_again() {
         assert_eq!(scratch.ask("state"), format!("from {before}"));
         assert_eq!(scratch.ask("generation"), generation.to_string());
         before = new.parse().expect("a process id");
-        assert_eq!(children(before), []);
+        assert_eq!(started(before), []);
+        // A spawner of its own, and not that of the one before.
+        assert_eq!(children(before).len(), 1);
     }
     // The fifth has no more than the first one had.
     let fifth = settled(&scratch, before);
     let told = scratch.ask("replace 60000");
     let sixth: u32 = told.trim_start_matches("replaced ").parse().expect("it");
     wait_gone(before);
-    assert_eq!(settled(&scratch, sixth), fifth);
+    let sixth = settled(&scratch, sixth);
+    assert_eq!((sixth.fds, sixth.files), (fifth.fds, fifth.files));
     end(&scratch);
 }
 
@@ -123,7 +126,7 @@ fn without_a_word_in_the_manifest_a_signal_does_not() {
     let manager = scratch.managed(Manager::builder(), "serves-alone", &[]);
     manager.signal(Signal::Usr2).expect("it lives");
     assert_eq!(scratch.ask("who"), manager.pid().to_string());
-    assert_eq!(children(manager.pid()), []);
+    assert_eq!(started(manager.pid()), []);
     // The service may do it by itself all the same.
     let told = scratch.ask("replace 60000");
     assert!(told.starts_with("replaced "), "{told}");

@@ -8,7 +8,7 @@ const GUIDE: &str = include_str!("../../../eudaemon/guide/zero-downtime.md");
 /// What the judges may say. `hit` asks over TCP or at the path, and leaves the number and the process in `n` and `by`.
 const WORDS: &str = r#"
 hit() {
-  if [ "$1" = admin ]; then read -r n by < <(python3 -c 'import socket; s=socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect("/run/counter.sock"); print(s.recv(99).decode())')
+  if [ "$1" = admin ]; then read -r n by < <(python3 -c 'import socket; s=socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect("/run/counter.sock"); print(s.makefile().readline(), end="")')
   else exec 9<>/dev/tcp/127.0.0.1/$1; read -r n by <&9; exec 9>&-; fi
 }
 answered_by() { hit $1 && [ "$by" = "$2" ]; }

@@ -2,13 +2,13 @@
 //! may be full.
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{FileType, MemfdFlags, SealFlags};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
     SocketFlags, SocketType,
 };
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -74,22 +74,6 @@ impl AsFd for Datagrams {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()
     }
-}
-
-/// A file that has no name and never changes again, with these bytes. Source: `memfd_create(2)`, "File sealing".
-pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let memory = match rustix::fs::memfd_create(name, flags) {
-        // A system with vm.memfd_noexec=2 wants to hear that it will not be executed; Linux before 6.3 does not know the
-        // word, so it is not said to everybody.
-        Err(Errno::ACCESS) => rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL),
-        made => made,
-    }?;
-    let mut file = std::fs::File::from(memory);
-    file.write_all(bytes)?;
-    let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&file, all)?;
-    Ok(file.into())
 }
 
 /// What is at the other end of a descriptor.
@@ -255,16 +239,5 @@ mod tests {
             gone,
             Some(libc::ECONNREFUSED | libc::ENOTCONN | libc::ECONNRESET)
         ));
-    }
-
-    #[test]
-    fn memory_is_sealed() {
-        let memory = sealed("record", b"bytes").unwrap();
-        let seals = rustix::fs::fcntl_get_seals(&memory).unwrap();
-        assert!(
-            seals
-                .contains(SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)
-        );
-        assert!(std::fs::File::from(memory).write_all(b"x").is_err());
     }
 }

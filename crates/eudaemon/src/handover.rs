@@ -22,6 +22,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Bytes of a state at most: it is read by a process that may have more rights than who wrote it.
+pub(crate) const STATE_MOST: usize = 256 << 20;
+
 /// What a process knows of the one whose place it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handover {
@@ -209,9 +212,10 @@ impl Contents {
         Ok(())
     }
 
-    /// What the service is told of it. The state is read whole.
+    /// What the service is told of it. The state is read whole, if it is of a size that may be, and nobody can change it meanwhile.
     pub fn handover(&self) -> io::Result<Handover> {
-        let state = self.state.as_ref().map(eudaemon_sys::passing::read_note);
+        let read = |state: &OwnedFd| eudaemon_sys::sealed::read(state, STATE_MOST);
+        let state = self.state.as_ref().map(read);
         Ok(Handover {
             generation: self.generation,
             state: state.transpose()?,

@@ -109,7 +109,7 @@ impl Replace {
     }
 
     /// What the new process finds as [`Handover::state`](crate::handover::Handover::state), instead of what
-    /// [`Handle::on_replace`] would say. It goes in memory and may be large.
+    /// [`Handle::on_replace`] would say. It goes in memory: 256 MiB at most.
     pub fn state(mut self, state: impl Into<Vec<u8>>) -> Replace {
         self.state = Some(state.into());
         self

@@ -64,7 +64,7 @@ impl Peer {
             "trigger" => told(self.notify.trigger_watchdog()),
             "store" => {
                 let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
-                let memory = eudaemon_sys::record::sealed(name, text.as_bytes())?;
+                let memory = eudaemon_sys::sealed::make(name, text.as_bytes())?;
                 told(self.notify.store(name, &[memory.as_fd()], true))
             }
             "stored" => self.stored(rest)?,

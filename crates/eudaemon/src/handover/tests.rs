@@ -11,7 +11,7 @@ fn fd() -> OwnedFd {
 
 /// A file that can be told from others.
 fn told_apart(bytes: &[u8]) -> OwnedFd {
-    eudaemon_sys::record::sealed("told-apart", bytes).expect("a memfd")
+    eudaemon_sys::sealed::make("told-apart", bytes).expect("a memfd")
 }
 
 fn inode(fd: &OwnedFd) -> u64 {
@@ -162,5 +162,18 @@ fn an_ordinary_start_has_no_line() {
     assert!(of(Some("1:8:3")).expect("not for us").is_none());
     for wrong in ["", "1:7", "1:7:2", "nonsense"] {
         assert!(of(Some(wrong)).is_err(), "{wrong}");
+    }
+}
+
+/// The old process may be somebody else's by now: what it can still change, or what never ends, is not read.
+#[test]
+fn a_state_that_may_change_is_not_read() {
+    for path in ["/dev/null", "/dev/zero", "/proc/self/exe"] {
+        let contents = Contents {
+            state: Some(File::open(path).expect("Linux").into()),
+            ..Contents::default()
+        };
+        let error = contents.handover().expect_err(path);
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{path}");
     }
 }

@@ -3,7 +3,7 @@
 use super::{LogError, Record};
 use eudaemon_core::journal::{SOCKET, push_field};
 use eudaemon_sys::errno::{ECONNREFUSED, ECONNRESET, EMSGSIZE, ENOBUFS, ENOTCONN, EPIPE};
-use eudaemon_sys::record::{Datagrams, has_room, own_thread, sealed};
+use eudaemon_sys::record::{Datagrams, has_room, own_thread};
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ fn patiently(socket: &Datagrams, message: &[u8], patience: Duration) -> io::Resu
     let is_long = |error: &io::Error| matches!(error.raw_os_error(), Some(EMSGSIZE | ENOBUFS));
     match wait_for_room(socket, patience, || socket.send(message)) {
         Err(error) if is_long(&error) => {
-            let file = sealed("journal-entry", message)?;
+            let file = eudaemon_sys::sealed::make("journal-entry", message)?;
             wait_for_room(socket, patience, || socket.send_file(&file))
         }
         sent => sent,

@@ -92,7 +92,15 @@ pub(super) fn begin(
 ) -> Result<Attempt, ReplaceError> {
     let mut contents = shared.contents().map_err(ReplaceError::Handover)?;
     if let Some(state) = start.state {
-        let sealed = eudaemon_sys::record::sealed("eudaemon-state", &state);
+        if state.len() > handover::STATE_MOST {
+            let words = format!(
+                "{} bytes, and {} at most",
+                state.len(),
+                handover::STATE_MOST
+            );
+            return Err(ReplaceError::State { words });
+        }
+        let sealed = eudaemon_sys::sealed::make("eudaemon-state", &state);
         contents.state = Some(sealed.map_err(ReplaceError::Handover)?);
     }
     let (ours, its) = Channel::pair().map_err(ReplaceError::Spawn)?;

@@ -69,7 +69,7 @@ fn nothing_is_said_or_owned_before_the_promotion() {
     let control = UnixListener::bind(&files.control).expect("a new name");
     let before = [&files.pid, &files.ready, &files.control].map(|path| inode(path));
     let mut old = Old::start(&scratch.0, "web", &files.options());
-    let state = eudaemon_sys::passing::note(b"42 sessions").expect("a file in memory");
+    let state = eudaemon_sys::sealed::make("state", b"42 sessions").expect("a file in memory");
     let (mut real, stderr) = std::io::pipe().expect("a pipe");
     let path = |path: &Path| bytes(path);
     old.hand(vec![

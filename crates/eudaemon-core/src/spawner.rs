@@ -4,7 +4,8 @@
 //! service to spawner   Start, with two descriptors: the end of the line of the new process, and its standard error
 //!                      Kill
 //!                      Leave: it ends, and what it started goes on as a child of whoever takes orphans
-//! spawner to service   Started, with a pidfd   or   NotStarted      and once it has ended   Ended
+//! spawner to service   Apart, at the beginning
+//!                      Started, with a pidfd   or   NotStarted      and once it has ended   Ended
 //! ```
 //!
 //! That is all there is, on purpose: which program, which words and which environment were settled before the service could be
@@ -27,6 +28,8 @@ pub enum Order {
 /// What the spawner reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
+    /// It has let go of everything of the service's: said once, at the beginning.
+    Apart,
     /// The program runs, as this process.
     Started(u32),
     /// It could not be started: the system's error number, or 0 if it has none.
@@ -63,6 +66,7 @@ impl Report {
     #[must_use]
     pub const fn encode(self) -> [u8; LENGTH] {
         match self {
+            Report::Apart => message(b'A', 0),
             Report::Started(pid) => message(b'S', pid),
             Report::NotStarted(errno) => message(b'N', errno.cast_unsigned()),
             Report::Ended(status) => message(b'E', status),
@@ -73,6 +77,7 @@ impl Report {
     #[must_use]
     pub fn decode(message: &[u8]) -> Option<Report> {
         match parts(message)? {
+            (b'A', 0) => Some(Report::Apart),
             (b'S', pid @ 1..) => Some(Report::Started(pid)),
             (b'N', errno) => Some(Report::NotStarted(errno.cast_signed())),
             (b'E', status) => Some(Report::Ended(status)),
@@ -102,7 +107,8 @@ mod tests {
         let started = numbers.map(Report::Started);
         let not_started = [0, 2, 13, -1].map(Report::NotStarted);
         let ended = [0, 9, 0x100, u32::MAX].map(Report::Ended);
-        let reports = [started, not_started, ended].concat();
+        let numbered = [started, not_started, ended].concat();
+        let reports = numbered.into_iter().chain([Report::Apart]);
         for order in orders {
             assert_eq!(Order::decode(&order.encode()), Some(order));
             assert_eq!(Report::decode(&order.encode()), None);
@@ -114,8 +120,9 @@ mod tests {
         // Every first byte, and every length.
         let known = (0..=255).filter(|kind| Order::decode(&[*kind, 0, 0, 0, 0]).is_some());
         assert_eq!(known.count(), orders.len());
-        let known = (0..=255).filter(|kind| Report::decode(&[*kind, 1, 0, 0, 0]).is_some());
-        assert_eq!(known.count(), 3);
+        let known =
+            (0..=255).filter(|kind| (0..2).any(|n| Report::decode(&[*kind, n, 0, 0, 0]).is_some()));
+        assert_eq!(known.count(), 4);
         for wrong in [
             &b""[..],
             b"s",

@@ -335,7 +335,7 @@ impl Attempt {
                     });
                 }
                 Reported::Nothing => self.process = Process::Ordered(spawner),
-                Reported::Report(Report::Ended(_), _) | Reported::Gone => {
+                Reported::Report(Report::Ended(_) | Report::Apart, _) | Reported::Gone => {
                     self.shared.replacing.lose_spawner();
                     self.not_started(io::Error::other("the spawner is gone"));
                 }
@@ -346,7 +346,7 @@ impl Attempt {
                     self.step(Event::Exited);
                 }
                 Reported::Nothing => self.process = Process::Foreign { spawner, pid, held },
-                Reported::Report(Report::Started(_) | Report::NotStarted(_), _)
+                Reported::Report(Report::Started(_) | Report::NotStarted(_) | Report::Apart, _)
                 | Reported::Gone => {
                     self.shared.replacing.lose_spawner();
                     self.orphaned(pid, held);

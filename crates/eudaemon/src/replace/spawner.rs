@@ -45,9 +45,10 @@ impl Spawner {
     /// There is no room for a process; `Unsupported`: there is a second thread.
     pub fn fork(name: &str, program: &Program, is_detached: bool) -> io::Result<Spawner> {
         let (ours, its) = Channel::pair()?;
-        let tend = || {
+        let tend = move || {
             let tended = std::panic::catch_unwind(AssertUnwindSafe(|| {
                 settle(name, &its, is_detached)?;
+                report(&its, Report::Apart, None)?;
                 tend(&its, program)
             }));
             // Nobody waits for this code but who looks for what went wrong.
@@ -57,7 +58,15 @@ impl Spawner {
             }
         };
         let pid = process::fork(tend)?;
-        Ok(Spawner { line: ours, pid })
+        let spawner = Spawner { line: ours, pid };
+        // Until it says so it has copies of all that is open, and a port that is given up would still be taken. Its end of the line is
+        // closed here by now, so its death is heard.
+        match spawner.hear(true) {
+            Heard::Report(Report::Apart, _) => Ok(spawner),
+            Heard::Report(_, _) | Heard::Nothing | Heard::Gone => {
+                Err(io::Error::other("it did not come to stand apart"))
+            }
+        }
     }
 
     /// Has it start the program.
